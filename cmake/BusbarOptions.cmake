@@ -1,0 +1,39 @@
+# Compiler, warnings, sanitizers, speed of the build.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+option(BUSBAR_TESTS "build the tests" ON)
+option(BUSBAR_BENCH "build the benchmarks" OFF)
+option(BUSBAR_FUZZ "build the libFuzzer targets (needs clang)" OFF)
+option(BUSBAR_PCH "precompile the standard headers that most files use" ON)
+set(BUSBAR_SANITIZE "" CACHE STRING "sanitizers to build with, as -fsanitize= takes them, e.g. address,undefined")
+
+add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror -fno-omit-frame-pointer)
+# A C++-only flag on the one C program is a warning, so an error.
+add_compile_options($<$<COMPILE_LANGUAGE:C>:-Wno-error>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 reports both inside libstdc++ for correct std::variant and std::string code.
+  add_compile_options(-Wno-maybe-uninitialized -Wno-restrict)
+endif()
+if(BUSBAR_SANITIZE)
+  add_compile_options(-fsanitize=${BUSBAR_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${BUSBAR_SANITIZE})
+endif()
+
+find_program(BUSBAR_CCACHE ccache)
+if(BUSBAR_CCACHE)
+  # The sloppiness lets ccache serve objects that were built with a precompiled header.
+  set(launcher "${CMAKE_COMMAND};-E;env;CCACHE_SLOPPINESS=pch_defines,time_macros;CCACHE_BASEDIR=${CMAKE_SOURCE_DIR};${BUSBAR_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${launcher}")
+  set(CMAKE_C_COMPILER_LAUNCHER "${launcher}")
+  if(BUSBAR_PCH AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-fpch-preprocess)
+  endif()
+endif()
+find_program(BUSBAR_MOLD mold)
+if(BUSBAR_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()

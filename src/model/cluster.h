@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/units.h"
+#include "model/ids.h"
+
+namespace busbar::model {
+
+enum class CardHealth { kHealthy, kUnhealthy };
+
+/// One schedulable accelerator, or one CPU core offered as a card (chip "cpu").
+struct Card {
+  std::uint16_t index = 0;    ///< Place on the node; dense from 0.
+  std::string chip = {};      ///< Id in the chip catalogue; "cpu" for CPU cards.
+  std::string device = {};    ///< What the engine needs to find it: "cpu:3", "pci:0000:3b:00.0".
+  Bytes memory = {};          ///< Of the card itself; 0 for CPU cards.
+  std::int16_t numa_node = -1;  ///< -1: unknown.
+  std::uint16_t link_group = 0;  ///< Cards of one group talk to each other fastest.
+  CardHealth health = CardHealth::kHealthy;
+  /// Dense peak in GFLOP/s by precision ("fp32", "bf16", ...), for MFU; empty if unknown.
+  std::vector<std::pair<std::string, std::int64_t>> peak_gflops = {};
+  friend bool operator==(const Card&, const Card&) = default;
+};
+
+enum class NodeState { kReady, kDrained, kUnreachable, kFailed };
+
+/// A machine with cards. `fabric` is the path from the node's leaf switch upwards: {"leaf-3", "spine-1"}.
+struct Node {
+  NodeId id = {};
+  std::string name = {};
+  std::vector<Card> cards = {};
+  MilliCpus cpus = {};
+  Bytes memory = {};
+  std::vector<std::string> fabric = {};
+  std::vector<std::pair<std::string, std::string>> labels = {};
+  NodeState state = NodeState::kReady;
+  friend bool operator==(const Node&, const Node&) = default;
+};
+
+/// A tenant's place in the quota tree. One level for now: no parent.
+struct Queue {
+  std::string name = {};
+  /// Cards that this queue's running jobs may use together; negative: no limit.
+  MilliCards limit = {-1};
+  std::int32_t priority = 0;  ///< Added to the priority of its jobs.
+  friend bool operator==(const Queue&, const Queue&) = default;
+};
+
+}  // namespace busbar::model

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "model/cluster.h"
+#include "model/job.h"
+#include "sched/events.h"
+
+namespace busbar::sched {
+
+/// Site rules; their text is part of every snapshot. Changing them is an event of a later format version.
+struct Policy {
+  /// A gang that was placed must reach the barrier and start within this time, else it is stopped and requeued.
+  std::int64_t start_deadline_ms = 600'000;
+  /// Infrastructure failures in a row before the job is failed after all.
+  std::uint32_t max_infrastructure_retries = 5;
+  /// Wait before restart n: base * 2^(n-1), at most `retry_backoff_max_ms`.
+  std::int64_t retry_backoff_base_ms = 1'000;
+  std::int64_t retry_backoff_max_ms = 60'000;
+  friend bool operator==(const Policy&, const Policy&) = default;
+};
+
+/// A job as the core sees it now, for status and tests. A copy.
+struct JobView {
+  JobRequest request = {};
+  model::JobState state = model::JobState::kQueued;
+  model::AttemptId attempt = {};  ///< Current or last; number 0 before the first.
+  std::optional<model::Placement> placement = {};
+  TimeMs submitted_ms = 0;
+  TimeMs not_before_ms = 0;
+  std::uint32_t counted_restarts = 0;
+};
+
+/// One verified way to start the job now.
+struct ChangeSet {
+  std::string kind = {};  ///< "fewer_nodes", "other_chip", "other_level", "more_quota", "jobs_ending", "node_returned".
+  std::string text = {};  ///< "ask for 2 nodes instead of 4".
+  std::vector<model::JobId> jobs = {};
+};
+
+/// Why a job does not run (or runs where it does).
+struct Why {
+  model::JobState state = model::JobState::kQueued;
+  /// "capacity", "quota", "priority", "dependency", "backoff", "infeasible", "array_limit", "none".
+  std::string constraint = {};
+  std::string text = {};  ///< The binding constraint in a sentence with numbers.
+  std::optional<std::uint32_t> position = {};  ///< In the queue's order, from 1.
+  std::vector<ChangeSet> changes = {};         ///< Smallest first; each one tried on a fork.
+};
+
+/// The deterministic scheduling core (design §5): `apply` is a pure function of state, event and policy. No clock, no
+/// threads, no I/O, no floating point, no dependence on hash order. Time is the event's; an event earlier than the
+/// last one is taken at the last one's time.
+///
+/// Not thread-safe: one owner. `fork()` gives an independent core that may go to another thread.
+class Core {
+ public:
+  explicit Core(Policy policy);
+  ~Core();
+  Core(Core&&) noexcept;
+  Core& operator=(Core&&) noexcept;
+
+  /// Decides. kInvalidArgument/kNotFound for an event that makes no sense in this state (unknown node, attempt not
+  /// current ...): the state is then unchanged.
+  Result<std::vector<Decision>> apply(const Event& event);
+
+  /// Recovery: takes recorded decisions as facts and never decides again, so that a newer build continues an older
+  /// journal safely. kDataCorrupt if the decisions do not fit the state.
+  Result<void> apply_recorded(const Event& event, std::span<const Decision> decisions);
+
+  /// When the core wants a Tick (time limits, deadlines, backoff); nullopt: never.
+  std::optional<TimeMs> next_wakeup() const;
+
+  /// 64-bit hash of the whole logical state, kept incrementally; derived indexes are not part of it.
+  std::uint64_t state_hash() const;
+  /// The same, by a full scan: for tests and `replay`.
+  std::uint64_t recompute_hash() const;
+  TimeMs now_ms() const;
+
+  /// Independent copy for what-if. Cheap (docs/results.md).
+  Core fork() const;
+
+  /// Snapshot with format and policy version; `restore` refuses others with kDataCorrupt or kUnsupported.
+  std::string snapshot() const;
+  static Result<Core> restore(std::string_view bytes);
+
+  // Reading. References live until the next apply.
+  const model::Node* find_node(model::NodeId id) const;
+  std::vector<model::NodeId> nodes() const;  ///< In id order.
+  std::optional<JobView> find_job(model::JobId id) const;
+  std::vector<model::JobId> jobs() const;    ///< Jobs not yet finished, in id order.
+  std::vector<model::Queue> queues() const;  ///< By name.
+  const Policy& policy() const;
+  /// Cards in use on a node, by card index, in milli-cards.
+  std::vector<MilliCards> used_on(model::NodeId id) const;
+
+  /// kNotFound for jobs that are unknown or over.
+  Result<Why> why(model::JobId id) const;
+
+ private:
+  struct State;
+  explicit Core(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace busbar::sched

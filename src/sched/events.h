@@ -1,0 +1,142 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/units.h"
+#include "model/cluster.h"
+#include "model/ids.h"
+#include "model/job.h"
+
+namespace busbar::sched {
+
+/// What the core needs to know of a job. `launch` and `control` keep the rest.
+struct JobRequest {
+  model::JobId id = {};
+  std::string name = {};
+  std::string queue = "default";
+  std::string user = {};
+  std::int32_t priority = 0;
+  std::uint32_t min_nodes = 1;
+  std::uint32_t max_nodes = 1;
+  /// Alternatives in order of preference; one with chip "" means any accelerator; empty: no cards.
+  std::vector<model::AcceleratorRequest> accelerators = {};
+  MilliCpus cpus = {};   ///< Per task.
+  Bytes memory = {};     ///< Per task.
+  model::TopologyRequest topology = {};
+  std::int64_t time_limit_ms = 0;
+  model::RestartPolicy restart = {};
+  /// Array members that share a group start at most `group_parallel` at once (0: no bound).
+  model::JobId group = {};
+  std::uint32_t group_parallel = 0;
+  struct Dependency {
+    model::JobId job = {};
+    bool must_succeed = true;
+    friend bool operator==(const Dependency&, const Dependency&) = default;
+  };
+  std::vector<Dependency> after = {};
+  /// Accept a job that does not fit the declared cluster: it waits as kBlocked. Otherwise it is refused.
+  bool may_wait_infeasible = false;
+  friend bool operator==(const JobRequest&, const JobRequest&) = default;
+};
+
+// Events: facts from outside. All carry only integers and text.
+struct NodeJoined { model::Node node = {}; friend bool operator==(const NodeJoined&, const NodeJoined&) = default; };
+/// `state` says what became of it: kReady (returned), kDrained (no new work), kUnreachable (cards unusable until it is
+/// fenced or returns), kFailed (its tasks are gone).
+struct NodeStateChanged {
+  model::NodeId node = {};
+  model::NodeState state = model::NodeState::kReady;
+  friend bool operator==(const NodeStateChanged&, const NodeStateChanged&) = default;
+};
+struct CardHealthChanged {
+  model::CardRef card = {};
+  model::CardHealth health = model::CardHealth::kHealthy;
+  friend bool operator==(const CardHealthChanged&, const CardHealthChanged&) = default;
+};
+struct JobSubmitted { JobRequest job = {}; friend bool operator==(const JobSubmitted&, const JobSubmitted&) = default; };
+struct JobCancelled { model::JobId job = {}; friend bool operator==(const JobCancelled&, const JobCancelled&) = default; };
+/// Every container of the gang exists and waits at the barrier.
+struct GangReady { model::AttemptId attempt = {}; friend bool operator==(const GangReady&, const GangReady&) = default; };
+/// The gang was released from the barrier: user code runs from here; the time limit counts from here.
+struct GangStarted { model::AttemptId attempt = {}; friend bool operator==(const GangStarted&, const GangStarted&) = default; };
+/// One task is over. The core ends the rest of the gang when the class or the launcher says so (`ends_gang`).
+struct TaskExited {
+  model::TaskId task = {};
+  model::ExitClass exit_class = model::ExitClass::kSuccess;
+  std::int32_t exit_code = 0;  ///< 128 + signal where a signal ended it.
+  bool ends_gang = false;      ///< The leader of an mpirun gang is done: the others are only hosts.
+  friend bool operator==(const TaskExited&, const TaskExited&) = default;
+};
+/// The engine confirms that nothing of the attempt is left: its cards are free now.
+struct GangGone { model::AttemptId attempt = {}; friend bool operator==(const GangGone&, const GangGone&) = default; };
+struct CheckpointReached { model::AttemptId attempt = {}; friend bool operator==(const CheckpointReached&, const CheckpointReached&) = default; };
+struct QueueChanged { model::Queue queue = {}; friend bool operator==(const QueueChanged&, const QueueChanged&) = default; };
+/// Time went by; asked for through Core::next_wakeup().
+struct Tick { friend bool operator==(const Tick&, const Tick&) = default; };
+
+using EventBody = std::variant<NodeJoined, NodeStateChanged, CardHealthChanged, JobSubmitted, JobCancelled, GangReady,
+                               GangStarted, TaskExited, GangGone, CheckpointReached, QueueChanged, Tick>;
+
+/// `actor` (user or "engine", "server") and `request_id` are for the record; they change no decision.
+struct Event {
+  TimeMs time_ms = 0;
+  EventBody body = Tick{};
+  std::string actor = {};
+  std::string request_id = {};
+  friend bool operator==(const Event&, const Event&) = default;
+};
+
+// Decisions: what the host must carry out or record.
+/// Start this attempt on these cards.
+struct Place {
+  model::AttemptId attempt = {};
+  model::Placement placement = {};
+  std::string reason = {};
+  friend bool operator==(const Place&, const Place&) = default;
+};
+enum class StopReason { kCancelled, kTimeLimit, kPreempted, kTaskFailed, kLeaderDone, kNodeLost };
+/// Stop what is left of the attempt (with its grace); GangGone must follow.
+struct Stop {
+  model::AttemptId attempt = {};
+  StopReason reason = StopReason::kCancelled;
+  std::string detail = {};  ///< For kPreempted: for whom and why.
+  friend bool operator==(const Stop&, const Stop&) = default;
+};
+/// The job goes back to the queue for another attempt, not before `not_before_ms`.
+struct Requeue {
+  model::JobId job = {};
+  model::ExitClass because = model::ExitClass::kInfrastructure;
+  TimeMs not_before_ms = 0;
+  friend bool operator==(const Requeue&, const Requeue&) = default;
+};
+/// The job is over.
+struct Finish {
+  model::JobId job = {};
+  model::JobState state = model::JobState::kSucceeded;  ///< kSucceeded, kFailed or kCancelled.
+  model::ExitClass exit_class = model::ExitClass::kSuccess;
+  std::int32_t exit_code = 0;
+  std::string reason = {};
+  friend bool operator==(const Finish&, const Finish&) = default;
+};
+/// The submission is not accepted. kInfeasible with proof, kInvalidArgument, kAlreadyExists.
+struct Refuse {
+  model::JobId job = {};
+  ErrorCode code = ErrorCode::kInfeasible;
+  std::string reason = {};
+  friend bool operator==(const Refuse&, const Refuse&) = default;
+};
+/// An accepted job cannot (`is_blocked`) or can again run on the declared cluster.
+struct Block {
+  model::JobId job = {};
+  bool is_blocked = true;
+  std::string reason = {};
+  friend bool operator==(const Block&, const Block&) = default;
+};
+
+using Decision = std::variant<Place, Stop, Requeue, Finish, Refuse, Block>;
+
+}  // namespace busbar::sched
