@@ -1,0 +1,61 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+
+namespace busbar::api {
+
+/// Every operation of the API, in one table: the server registers its handlers by `Operation`, OpenAPI is generated
+/// from it, and a test holds both together.
+enum class Operation {
+  kHealth, kReady, kMetrics, kOpenApi, kJobSchema, kServer,
+  kSubmit, kListJobs, kGetJob, kStopJob, kWhyJob, kJobLogs, kWatchJob, kExecJob, kAttachJob, kSignalJob,
+  kListNodes, kDrainNode, kResumeNode, kListCards,
+  kListQueues, kPutQueue,
+  kListEvents,
+  kListSecrets, kPutSecret, kDeleteSecret,
+  kExportJournal, kBackup,
+};
+
+struct Parameter {
+  std::string_view name;
+  bool is_in_path = false;
+  std::string_view type;  ///< "string", "integer", "boolean"
+  std::string_view text;
+};
+
+struct Route {
+  Operation operation;
+  std::string_view method;
+  std::string_view path;  ///< "/v1/jobs/{job}/logs"
+  std::string_view summary;
+  std::vector<Parameter> parameters;
+  std::string_view request_schema;  ///< Component name; empty: no body.
+  std::string_view answer_schema;   ///< Component name; empty: see `answer_media_type`.
+  std::string_view answer_media_type = "application/json";
+  bool needs_token = true;
+};
+
+/// kHealth GET /healthz · kReady GET /readyz · kMetrics GET /metrics (text/plain) · kOpenApi GET /openapi.json ·
+/// kJobSchema GET /v1/schema/job.json · kServer GET /v1/server · kSubmit POST /v1/jobs · kListJobs GET /v1/jobs
+/// (state, user, queue, name, array, limit, before, all) · kGetJob GET /v1/jobs/{job} · kStopJob POST
+/// /v1/jobs/{job}/stop (grace_ms) · kWhyJob GET /v1/jobs/{job}/why · kJobLogs GET /v1/jobs/{job}/logs (SSE: `line`,
+/// `end`; task, attempt, follow, tail, since_ms) · kWatchJob GET /v1/jobs/{job}/watch (SSE: `job`, ends when over) ·
+/// kExecJob GET /v1/jobs/{job}/exec (WebSocket; task, argv repeated, tty, rows, columns, workdir) · kAttachJob GET
+/// /v1/jobs/{job}/attach (WebSocket; task) · kSignalJob POST /v1/jobs/{job}/signal (signal, task) · kListNodes GET
+/// /v1/nodes · kDrainNode POST /v1/nodes/{node}/drain · kResumeNode POST /v1/nodes/{node}/resume · kListCards GET
+/// /v1/cards · kListQueues GET /v1/queues · kPutQueue PUT /v1/queues/{queue} · kListEvents GET /v1/events (job, after,
+/// limit; follow: SSE `event`) · kListSecrets GET /v1/secrets · kPutSecret PUT /v1/secrets/{secret} (body: the value,
+/// application/octet-stream) · kDeleteSecret DELETE /v1/secrets/{secret} · kExportJournal GET /v1/journal
+/// (application/octet-stream) · kBackup GET /v1/backup (application/octet-stream).
+/// `{job}` is an id or a name (the newest job of that name).
+std::span<const Route> routes();
+
+/// OpenAPI 3.1 of all routes and component schemas.
+Json openapi(std::string_view version);
+
+}  // namespace busbar::api

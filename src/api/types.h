@@ -1,0 +1,259 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/units.h"
+#include "model/cluster.h"
+#include "model/ids.h"
+#include "model/job.h"
+
+/// Requests and answers of the HTTP API as plain values, each with to_json and from_json. The server writes them, the
+/// command line reads them, OpenAPI is generated from the same field tables (openapi.h). Readers ignore keys that they
+/// do not know, so that an older client can talk to a newer server; request readers of the server refuse them.
+namespace busbar::api {
+
+/// One thing wrong with a job file; line 0: not from the file.
+struct Diagnostic {
+  int line = 0;
+  int column = 0;
+  std::string field = {};
+  std::string message = {};
+  std::string hint = {};
+  bool is_warning = false;
+  friend bool operator==(const Diagnostic&, const Diagnostic&) = default;
+};
+
+/// POST /v1/jobs
+struct SubmitRequest {
+  std::string file = {};           ///< The text of a job file or of a script with #SBATCH lines.
+  std::string file_name = {};      ///< For messages only.
+  std::vector<std::string> overrides = {};  ///< "resources.cpus=4"
+  std::string default_workdir = {};         ///< Absolute; used if the file has none and the image is host.
+  std::string client_key = {};     ///< Same key, same job: a repeated submit gives the first one's answer.
+  bool is_dry_run = false;
+  bool may_wait_infeasible = false;
+  bool has_terminal = false;       ///< dev and `run --tty`.
+  friend bool operator==(const SubmitRequest&, const SubmitRequest&) = default;
+};
+
+struct TaskStatus {
+  std::uint32_t rank = 0;
+  std::string node = {};
+  std::vector<std::uint16_t> cards = {};
+  std::string state = {};  ///< "creating", "created", "running", "ended"
+  std::optional<std::int32_t> exit_code = {};
+  std::string exit_class = {};
+  std::string detail = {};
+  friend bool operator==(const TaskStatus&, const TaskStatus&) = default;
+};
+
+struct AttemptStatus {
+  std::uint32_t number = 0;
+  TimeMs placed_ms = 0;
+  TimeMs image_ready_ms = 0;
+  TimeMs started_ms = 0;
+  TimeMs ended_ms = 0;
+  std::string exit_class = {};
+  std::string reason = {};
+  std::string chip = {};
+  std::vector<TaskStatus> tasks = {};
+  friend bool operator==(const AttemptStatus&, const AttemptStatus&) = default;
+};
+
+struct ProgressStatus {
+  std::int64_t step = 0;
+  std::int64_t total_steps = 0;
+  std::optional<double> loss = {};
+  std::optional<double> steps_per_second = {};
+  std::optional<double> samples_per_second = {};
+  std::optional<double> tokens_per_second = {};
+  std::optional<std::int64_t> eta_ms = {};
+  std::vector<std::pair<std::string, double>> metrics = {};
+  std::string last_checkpoint = {};
+  std::string message = {};
+  friend bool operator==(const ProgressStatus&, const ProgressStatus&) = default;
+};
+
+/// Card-milliseconds (of whole cards, in thousandths) by bucket; they add up to `total_milli_card_ms` exactly.
+struct EfficiencyStatus {
+  std::vector<std::pair<std::string, std::int64_t>> milli_card_ms = {};
+  std::int64_t total_milli_card_ms = 0;
+  std::optional<double> mfu = {};
+  std::string mfu_denominator = {};
+  friend bool operator==(const EfficiencyStatus&, const EfficiencyStatus&) = default;
+};
+
+/// A job as users see it. `ps` fills all but `attempts`, `spec` and `log_paths`; `describe` fills everything.
+struct JobStatus {
+  model::JobId id = {};
+  std::string name = {};
+  std::string user = {};
+  std::string queue = {};
+  std::string type = "job";
+  model::JobState state = model::JobState::kQueued;
+  std::string reason = {};  ///< Why it waits, or how it ended.
+  std::int32_t priority = 0;
+  std::uint32_t nodes = 1;
+  std::string cards = {};   ///< "2x1 cpu", "8x8 H100"
+  std::int64_t milli_cards = 0;
+  TimeMs submitted_ms = 0;
+  TimeMs started_ms = 0;
+  TimeMs ended_ms = 0;
+  std::uint32_t attempt = 0;
+  std::uint32_t restarts = 0;
+  std::string exit_class = {};
+  std::optional<std::int32_t> exit_code = {};
+  std::vector<std::string> node_names = {};
+  model::JobId array = {};
+  std::optional<std::uint32_t> array_index = {};
+  ProgressStatus progress = {};
+  EfficiencyStatus efficiency = {};
+  std::vector<AttemptStatus> attempts = {};
+  Json spec = {};
+  std::vector<std::string> log_paths = {};
+  friend bool operator==(const JobStatus&, const JobStatus&) = default;
+};
+
+struct SubmitAnswer {
+  std::vector<JobStatus> jobs = {};  ///< One, or the members of an array.
+  std::vector<Diagnostic> warnings = {};
+  bool is_repeated = false;  ///< The client key was known: these are the jobs of the first submit.
+  /// Dry run only: effective spec, launch environment and OCI config by rank.
+  Json dry_run = {};
+  friend bool operator==(const SubmitAnswer&, const SubmitAnswer&) = default;
+};
+
+struct JobList {
+  std::vector<JobStatus> jobs = {};
+  model::JobId next_before = {};  ///< For the next page; 0: no more.
+  friend bool operator==(const JobList&, const JobList&) = default;
+};
+
+struct ChangeStatus {
+  std::string kind = {};
+  std::string text = {};
+  std::vector<model::JobId> jobs = {};
+  friend bool operator==(const ChangeStatus&, const ChangeStatus&) = default;
+};
+
+/// GET /v1/jobs/{job}/why
+struct WhyAnswer {
+  model::JobId id = {};
+  std::string state = {};
+  std::string constraint = {};
+  std::string text = {};
+  std::optional<std::uint32_t> position = {};
+  std::vector<ChangeStatus> changes = {};
+  friend bool operator==(const WhyAnswer&, const WhyAnswer&) = default;
+};
+
+struct CardStatus {
+  std::uint16_t index = 0;
+  std::string node = {};
+  std::string chip = {};
+  std::string device = {};
+  std::string health = {};
+  std::int64_t used_milli = 0;
+  std::vector<model::JobId> jobs = {};
+  std::int64_t memory_bytes = 0;
+  std::int32_t numa_node = -1;
+  friend bool operator==(const CardStatus&, const CardStatus&) = default;
+};
+
+struct NodeStatus {
+  std::uint64_t id = 0;
+  std::string name = {};
+  std::string state = {};
+  std::int64_t milli_cpus = 0;
+  std::int64_t memory_bytes = 0;
+  std::vector<CardStatus> cards = {};
+  std::vector<std::pair<std::string, std::string>> labels = {};
+  std::vector<std::string> fabric = {};
+  std::uint32_t running_tasks = 0;
+  friend bool operator==(const NodeStatus&, const NodeStatus&) = default;
+};
+
+struct EventStatus {
+  std::uint64_t id = 0;
+  TimeMs time_ms = 0;
+  model::JobId job = {};
+  std::string kind = {};
+  std::string text = {};
+  friend bool operator==(const EventStatus&, const EventStatus&) = default;
+};
+
+/// One line of a task's output: `line` events of GET /v1/jobs/{job}/logs.
+struct LogLine {
+  std::uint32_t task = 0;
+  std::uint32_t attempt = 0;
+  TimeMs time_ms = 0;
+  int stream = 1;  ///< 1 stdout, 2 stderr
+  std::string text = {};
+  friend bool operator==(const LogLine&, const LogLine&) = default;
+};
+
+struct ServerStatus {
+  std::string version = {};
+  std::string build_id = {};
+  TimeMs started_ms = 0;
+  std::uint64_t journal_sequence = 0;
+  std::string state_hash = {};
+  std::string runtime = {};
+  struct Capability {
+    std::string name = {};
+    bool is_available = false;
+    std::string detail = {};
+    friend bool operator==(const Capability&, const Capability&) = default;
+  };
+  std::vector<Capability> capabilities = {};
+  friend bool operator==(const ServerStatus&, const ServerStatus&) = default;
+};
+
+// For each type T above: Json to_json(const T&); Result<T> from_json<T>(const Json&).
+Json to_json(const Diagnostic& value);
+Json to_json(const SubmitRequest& value);
+Json to_json(const TaskStatus& value);
+Json to_json(const AttemptStatus& value);
+Json to_json(const ProgressStatus& value);
+Json to_json(const EfficiencyStatus& value);
+Json to_json(const JobStatus& value);
+Json to_json(const SubmitAnswer& value);
+Json to_json(const JobList& value);
+Json to_json(const WhyAnswer& value);
+Json to_json(const CardStatus& value);
+Json to_json(const NodeStatus& value);
+Json to_json(const EventStatus& value);
+Json to_json(const LogLine& value);
+Json to_json(const ServerStatus& value);
+template <class T>
+Result<T> from_json(const Json& json);
+
+/// Body of every answer with a status of 400 and above:
+/// {"error": {"code", "message", "cause", "diagnostics": [...]}}.
+struct ErrorBody {
+  Error error = {};
+  std::vector<Diagnostic> diagnostics = {};
+};
+Json to_json(const ErrorBody& value);
+ErrorBody error_body_from_json(const Json& json, int http_status);
+
+/// Frames of the exec and attach WebSockets: binary messages, one byte of kind, then the payload.
+enum class TerminalFrame : unsigned char {
+  kStdin = 0,
+  kStdinEnd = 1,
+  kResize = 2,  ///< "ROWS COLUMNS"
+  kSignal = 3,  ///< The number as text.
+  kStdout = 11,
+  kStderr = 12,
+  kExit = 13,   ///< The exit code as text; the last frame.
+  kError = 14,  ///< An error body; the last frame.
+};
+
+}  // namespace busbar::api
