@@ -57,6 +57,8 @@ struct TaskLaunch {
   std::vector<SecretFile> secrets = {};
   bool ends_gang = false;
   bool is_host_only = false;
+  /// For adopt: up to where the server's own record has taken report.jsonl; lines after it are delivered (again).
+  std::uint64_t report_offset = 0;
 };
 
 /// One attempt of a job: all its tasks on this engine.
@@ -84,8 +86,9 @@ struct TaskEnded {
 };
 /// Nothing is left of the attempt but its logs: containers, mounts, cgroups and ports are gone.
 struct AttemptGone { model::AttemptId attempt = {}; };
-/// Lines that the SDK appended to report.jsonl. Delivered at least once per line across restarts of the server:
-/// `offset` is the file position after these lines, so that the receiver can drop what it already has.
+/// Lines that the SDK appended to report.jsonl. `offset` is the file position after these lines: the receiver stores it
+/// with what it made of them and hands it back to `adopt` as TaskLaunch::report_offset, so kill -9 loses and repeats
+/// nothing.
 struct ReportLines {
   model::TaskId task = {};
   std::uint64_t offset = 0;
