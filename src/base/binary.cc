@@ -27,9 +27,15 @@ T take_le(std::string_view& rest, bool& ok) {
 
 }  // namespace
 
-void BinaryWriter::u8(std::uint8_t value) { bytes_.push_back(static_cast<char>(value)); }
-void BinaryWriter::u32(std::uint32_t value) { append_le(bytes_, value); }
-void BinaryWriter::u64(std::uint64_t value) { append_le(bytes_, value); }
+void BinaryWriter::u8(std::uint8_t value) {
+  bytes_.push_back(static_cast<char>(value));
+}
+void BinaryWriter::u32(std::uint32_t value) {
+  append_le(bytes_, value);
+}
+void BinaryWriter::u64(std::uint64_t value) {
+  append_le(bytes_, value);
+}
 
 void BinaryWriter::varint(std::uint64_t value) {
   while (value >= 0x80) {
@@ -48,9 +54,15 @@ void BinaryWriter::text(std::string_view value) {
   bytes_.append(value);
 }
 
-std::uint8_t BinaryReader::u8() { return take_le<std::uint8_t>(rest_, ok_); }
-std::uint32_t BinaryReader::u32() { return take_le<std::uint32_t>(rest_, ok_); }
-std::uint64_t BinaryReader::u64() { return take_le<std::uint64_t>(rest_, ok_); }
+std::uint8_t BinaryReader::u8() {
+  return take_le<std::uint8_t>(rest_, ok_);
+}
+std::uint32_t BinaryReader::u32() {
+  return take_le<std::uint32_t>(rest_, ok_);
+}
+std::uint64_t BinaryReader::u64() {
+  return take_le<std::uint64_t>(rest_, ok_);
+}
 
 std::uint64_t BinaryReader::varint() {
   std::uint64_t value = 0;

@@ -10,9 +10,9 @@ namespace busbar {
 }  // namespace busbar
 
 /// CHECK(condition) or CHECK(condition, "state as text").
-#define CHECK(condition, ...)                                                                        \
-  do {                                                                                               \
-    if (!(condition)) [[unlikely]] {                                                                 \
-      ::busbar::check_failed(__FILE__, __LINE__, #condition, ::std::string_view{__VA_ARGS__});       \
-    }                                                                                                \
+#define CHECK(condition, ...)                                                                  \
+  do {                                                                                         \
+    if (!(condition)) [[unlikely]] {                                                           \
+      ::busbar::check_failed(__FILE__, __LINE__, #condition, ::std::string_view{__VA_ARGS__}); \
+    }                                                                                          \
   } while (false)

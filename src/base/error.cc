@@ -50,7 +50,9 @@ const CodeRow& row(ErrorCode code) {
 
 }  // namespace
 
-std::string Error::to_string() const { return cause.empty() ? message : message + ": " + cause; }
+std::string Error::to_string() const {
+  return cause.empty() ? message : message + ": " + cause;
+}
 
 tl::unexpected<Error> with_context(std::string message, const Error& error) {
   return tl::unexpected<Error>(Error{.code = error.code,
@@ -59,7 +61,9 @@ tl::unexpected<Error> with_context(std::string message, const Error& error) {
                                      .is_retryable = error.is_retryable});
 }
 
-std::string_view error_code_name(ErrorCode code) { return row(code).name; }
+std::string_view error_code_name(ErrorCode code) {
+  return row(code).name;
+}
 
 ErrorCode error_code_from_name(std::string_view name) {
   for (const CodeRow& candidate : kCodes) {
@@ -70,8 +74,12 @@ ErrorCode error_code_from_name(std::string_view name) {
   return ErrorCode::kInternal;
 }
 
-int http_status(ErrorCode code) { return row(code).http_status; }
+int http_status(ErrorCode code) {
+  return row(code).http_status;
+}
 
-int exit_code(ErrorCode code) { return row(code).exit_code; }
+int exit_code(ErrorCode code) {
+  return row(code).exit_code;
+}
 
 }  // namespace busbar

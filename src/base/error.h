@@ -2,8 +2,14 @@
 
 #include <string>
 #include <string_view>
-#include <tl/expected.hpp>
 #include <utility>
+
+// The attribute must stand on the class's first declaration, so before its header: an ignored Result is then an error.
+namespace tl {
+template <class T, class E>
+class [[nodiscard]] expected;
+}
+#include <tl/expected.hpp>
 
 namespace busbar {
 
@@ -42,7 +48,7 @@ struct Error {
 };
 
 template <class T>
-using Result [[nodiscard]] = tl::expected<T, Error>;
+using Result = tl::expected<T, Error>;
 
 /// `return make_error(ErrorCode::kNotFound, "no job 17");`
 inline tl::unexpected<Error> make_error(ErrorCode code, std::string message, std::string cause = {}) {
@@ -67,17 +73,17 @@ int exit_code(ErrorCode code);
 #define BUSBAR_CONCAT(a, b) BUSBAR_CONCAT_INNER(a, b)
 
 /// TRY(expr): returns the error of a Result<...>; TRY_ASSIGN(auto x, expr): or binds its value.
-#define TRY(...)                                                            \
-  do {                                                                       \
-    auto busbar_try_result = (__VA_ARGS__);                                         \
-    if (!busbar_try_result) {                                                \
+#define TRY(...)                                                                  \
+  do {                                                                            \
+    auto busbar_try_result = (__VA_ARGS__);                                       \
+    if (!busbar_try_result) {                                                     \
       return tl::unexpected<busbar::Error>(std::move(busbar_try_result.error())); \
-    }                                                                        \
+    }                                                                             \
   } while (false)
-#define TRY_ASSIGN_IMPL(name, declaration, ...)                        \
-  auto name = (__VA_ARGS__);                                                   \
-  if (!name) {                                                          \
-    return tl::unexpected<busbar::Error>(std::move(name.error()));      \
-  }                                                                     \
+#define TRY_ASSIGN_IMPL(name, declaration, ...)                    \
+  auto name = (__VA_ARGS__);                                       \
+  if (!name) {                                                     \
+    return tl::unexpected<busbar::Error>(std::move(name.error())); \
+  }                                                                \
   declaration = *std::move(name)
 #define TRY_ASSIGN(declaration, ...) TRY_ASSIGN_IMPL(BUSBAR_CONCAT(busbar_try_, __LINE__), declaration, __VA_ARGS__)

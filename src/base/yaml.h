@@ -24,8 +24,8 @@ struct YamlNode {
 
   Kind kind = Kind::kNull;
   TextPosition position;
-  std::string scalar;          ///< kScalar only.
-  bool is_quoted = false;      ///< 'x' or "x" or a block scalar: never null, number or boolean.
+  std::string scalar;           ///< kScalar only.
+  bool is_quoted = false;       ///< 'x' or "x" or a block scalar: never null, number or boolean.
   std::vector<YamlNode> items;  ///< kSequence only.
   std::vector<Entry> entries;   ///< kMap only, in file order; duplicate keys are refused by the parser.
 
