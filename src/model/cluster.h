@@ -1,10 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "base/units.h"
 #include "model/ids.h"
 
@@ -14,11 +17,11 @@ enum class CardHealth { kHealthy, kUnhealthy };
 
 /// One schedulable accelerator, or one CPU core offered as a card (chip "cpu").
 struct Card {
-  std::uint16_t index = 0;    ///< Place on the node; dense from 0.
-  std::string chip = {};      ///< Id in the chip catalogue; "cpu" for CPU cards.
-  std::string device = {};    ///< What the engine needs to find it: "cpu:3", "pci:0000:3b:00.0".
-  Bytes memory = {};          ///< Of the card itself; 0 for CPU cards.
-  std::int16_t numa_node = -1;  ///< -1: unknown.
+  std::uint16_t index = 0;       ///< Place on the node; dense from 0.
+  std::string chip = {};         ///< Id in the chip catalogue; "cpu" for CPU cards.
+  std::string device = {};       ///< What the engine needs to find it: "cpu:3", "pci:0000:3b:00.0".
+  Bytes memory = {};             ///< Of the card itself; 0 for CPU cards.
+  std::int16_t numa_node = -1;   ///< -1: unknown.
   std::uint16_t link_group = 0;  ///< Cards of one group talk to each other fastest.
   CardHealth health = CardHealth::kHealthy;
   /// Dense peak in GFLOP/s by precision ("fp32", "bf16", ...), for MFU; empty if unknown.
@@ -49,5 +52,19 @@ struct Queue {
   std::int32_t priority = 0;  ///< Added to the priority of its jobs.
   friend bool operator==(const Queue&, const Queue&) = default;
 };
+
+std::string_view node_state_name(NodeState state);
+std::optional<NodeState> node_state_from_name(std::string_view name);
+std::string_view card_health_name(CardHealth health);
+std::optional<CardHealth> card_health_from_name(std::string_view name);
+
+/// kInvalidArgument names the first thing that the rest of the system could not work with: an id or name that is
+/// missing, card indices that are not 0, 1, 2, ..., a card without a chip, negative sizes.
+Result<void> validate(const Node& node);
+/// Names as in `is_valid_name`.
+Result<void> validate(const Queue& queue);
+
+/// Names of jobs, queues, projects and nodes: 1 to 63 characters of a-z 0-9 - _ . that begin with a letter or digit.
+bool is_valid_name(std::string_view name);
 
 }  // namespace busbar::model

@@ -36,10 +36,10 @@ struct AcceleratorRequest {
 
 struct Resources {
   std::optional<AcceleratorRequest> accelerators = {};
-  MilliCpus cpus = {};   ///< Per task; 0: follows from the cards (1 CPU per CPU card), else 1.
-  Bytes memory = {};     ///< Per task limit; 0: no limit.
-  Bytes shm_size = {};   ///< /dev/shm; 0: 64 MiB, as container runtimes do.
-  Bytes disk = {};       ///< Scratch, the private writable layer; 0: no limit.
+  MilliCpus cpus = {};  ///< Per task; 0: follows from the cards (1 CPU per CPU card), else 1.
+  Bytes memory = {};    ///< Per task limit; 0: no limit.
+  Bytes shm_size = {};  ///< /dev/shm; 0: 64 MiB, as container runtimes do.
+  Bytes disk = {};      ///< Scratch, the private writable layer; 0: no limit.
   friend bool operator==(const Resources&, const Resources&) = default;
 };
 
@@ -53,7 +53,7 @@ struct RestartPolicy {
 struct CheckpointPolicy {
   std::string path = {};
   std::int64_t every_ms = 0;
-  std::string signal = {};  ///< Sent before a stop so that the job may save: "SIGUSR1". Empty: SIGTERM only.
+  std::string signal = {};         ///< Sent before a stop so that the job may save: "SIGUSR1". Empty: SIGTERM only.
   std::int64_t grace_ms = 10'000;  ///< Between SIGTERM and SIGKILL.
   friend bool operator==(const CheckpointPolicy&, const CheckpointPolicy&) = default;
 };
@@ -123,7 +123,7 @@ struct JobSpec {
   std::uint32_t array_parallel = 0;       ///< How many of the array run at once; 0: all.
   std::vector<std::string> after = {};    ///< "JOB" or "ok:JOB" (must succeed), "any:JOB" (must have ended).
   EfficiencyHint efficiency = {};
-  bool slurm_environment = false;  ///< Also set SLURM_* variables.
+  bool slurm_environment = false;                 ///< Also set SLURM_* variables.
   std::optional<std::uint32_t> array_index = {};  ///< Set on the members of an array when it is expanded.
   friend bool operator==(const JobSpec&, const JobSpec&) = default;
 };
@@ -137,6 +137,8 @@ std::string_view exit_class_name(ExitClass exit_class);
 std::string_view job_state_name(JobState state);
 std::optional<JobState> job_state_from_name(std::string_view name);
 std::optional<ExitClass> exit_class_from_name(std::string_view name);
+std::optional<JobType> job_type_from_name(std::string_view name);
+std::optional<Launcher> launcher_from_name(std::string_view name);
 constexpr bool is_terminal(JobState state) {
   return state == JobState::kSucceeded || state == JobState::kFailed || state == JobState::kCancelled;
 }
