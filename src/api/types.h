@@ -15,8 +15,9 @@
 #include "model/job.h"
 
 /// Requests and answers of the HTTP API as plain values, each with to_json and from_json. The server writes them, the
-/// command line reads them, OpenAPI is generated from the same field tables (openapi.h). Readers ignore keys that they
-/// do not know, so that an older client can talk to a newer server; request readers of the server refuse them.
+/// command line reads them, OpenAPI is generated from the same field tables (internal/tables.h). Readers ignore keys
+/// that they do not know, so that an older client can talk to a newer server; request readers of the server refuse
+/// them.
 namespace busbar::api {
 
 /// One thing wrong with a job file; line 0: not from the file.
@@ -32,14 +33,14 @@ struct Diagnostic {
 
 /// POST /v1/jobs
 struct SubmitRequest {
-  std::string file = {};           ///< The text of a job file or of a script with #SBATCH lines.
-  std::string file_name = {};      ///< For messages only.
+  std::string file = {};                    ///< The text of a job file or of a script with #SBATCH lines.
+  std::string file_name = {};               ///< For messages only.
   std::vector<std::string> overrides = {};  ///< "resources.cpus=4"
   std::string default_workdir = {};         ///< Absolute; used if the file has none and the image is host.
-  std::string client_key = {};     ///< Same key, same job: a repeated submit gives the first one's answer.
+  std::string client_key = {};              ///< Same key, same job: a repeated submit gives the first one's answer.
   bool is_dry_run = false;
   bool may_wait_infeasible = false;
-  bool has_terminal = false;       ///< dev and `run --tty`.
+  bool has_terminal = false;  ///< dev and `run --tty`.
   friend bool operator==(const SubmitRequest&, const SubmitRequest&) = default;
 };
 
@@ -101,7 +102,7 @@ struct JobStatus {
   std::string reason = {};  ///< Why it waits, or how it ended.
   std::int32_t priority = 0;
   std::uint32_t nodes = 1;
-  std::string cards = {};   ///< "2x1 cpu", "8x8 H100"
+  std::string cards = {};  ///< "2x1 cpu", "8x8 H100"
   std::int64_t milli_cards = 0;
   TimeMs submitted_ms = 0;
   TimeMs started_ms = 0;
@@ -189,6 +190,55 @@ struct EventStatus {
   friend bool operator==(const EventStatus&, const EventStatus&) = default;
 };
 
+struct NodeList {
+  std::vector<NodeStatus> nodes = {};  ///< By name.
+  friend bool operator==(const NodeList&, const NodeList&) = default;
+};
+
+struct CardList {
+  std::vector<CardStatus> cards = {};  ///< By node, then index.
+  friend bool operator==(const CardList&, const CardList&) = default;
+};
+
+/// PUT /v1/queues/{queue}
+struct QueueRequest {
+  std::int64_t limit_milli_cards = -1;  ///< Negative: no limit.
+  std::int32_t priority = 0;
+  friend bool operator==(const QueueRequest&, const QueueRequest&) = default;
+};
+
+struct QueueStatus {
+  std::string name = {};
+  std::int64_t limit_milli_cards = -1;  ///< Negative: no limit.
+  std::int32_t priority = 0;
+  std::int64_t used_milli_cards = 0;
+  std::uint32_t running_jobs = 0;
+  std::uint32_t queued_jobs = 0;
+  friend bool operator==(const QueueStatus&, const QueueStatus&) = default;
+};
+
+struct QueueList {
+  std::vector<QueueStatus> queues = {};  ///< By name.
+  friend bool operator==(const QueueList&, const QueueList&) = default;
+};
+
+struct EventList {
+  std::vector<EventStatus> events = {};  ///< Oldest first.
+  friend bool operator==(const EventList&, const EventList&) = default;
+};
+
+/// A secret without its value, which no answer ever holds.
+struct SecretStatus {
+  std::string name = {};
+  TimeMs changed_ms = 0;
+  friend bool operator==(const SecretStatus&, const SecretStatus&) = default;
+};
+
+struct SecretList {
+  std::vector<SecretStatus> secrets = {};  ///< By name.
+  friend bool operator==(const SecretList&, const SecretList&) = default;
+};
+
 /// One line of a task's output: `line` events of GET /v1/jobs/{job}/logs.
 struct LogLine {
   std::uint32_t task = 0;
@@ -226,22 +276,36 @@ Json to_json(const EfficiencyStatus& value);
 Json to_json(const JobStatus& value);
 Json to_json(const SubmitAnswer& value);
 Json to_json(const JobList& value);
+Json to_json(const ChangeStatus& value);
 Json to_json(const WhyAnswer& value);
 Json to_json(const CardStatus& value);
 Json to_json(const NodeStatus& value);
+Json to_json(const NodeList& value);
+Json to_json(const CardList& value);
+Json to_json(const QueueRequest& value);
+Json to_json(const QueueStatus& value);
+Json to_json(const QueueList& value);
 Json to_json(const EventStatus& value);
+Json to_json(const EventList& value);
+Json to_json(const SecretStatus& value);
+Json to_json(const SecretList& value);
 Json to_json(const LogLine& value);
 Json to_json(const ServerStatus& value);
+/// kInvalidArgument names the field of a wrong type. Absent keys give the field's default, unknown keys are ignored.
 template <class T>
 Result<T> from_json(const Json& json);
+/// The server's reader of requests (SubmitRequest, QueueRequest): unknown keys are refused too.
+template <class T>
+Result<T> from_json_strict(const Json& json);
 
 /// Body of every answer with a status of 400 and above:
-/// {"error": {"code", "message", "cause", "diagnostics": [...]}}.
+/// {"error": {"code", "message", "cause", "retryable", "diagnostics": [...]}}.
 struct ErrorBody {
   Error error = {};
   std::vector<Diagnostic> diagnostics = {};
 };
 Json to_json(const ErrorBody& value);
+/// Never fails: for a body that is not ours, the code nearest to the status.
 ErrorBody error_body_from_json(const Json& json, int http_status);
 
 /// Frames of the exec and attach WebSockets: binary messages, one byte of kind, then the payload.

@@ -1,0 +1,336 @@
+#pragma once
+
+#include <tuple>
+
+#include "api/internal/fields.h"
+#include "api/types.h"
+
+/// The field tables of every type in types.h. A new field is one line here; a new type also joins `AllTypes`.
+namespace busbar::api::internal {
+
+template <>
+struct Table<Diagnostic> {
+  static constexpr std::string_view kName = "Diagnostic";
+  static constexpr std::string_view kText = "One thing wrong with a job file.";
+  static constexpr auto kFields =
+      std::tuple(field("line", &Diagnostic::line, "From 1; 0: not from the file."),
+                 field("column", &Diagnostic::column, "From 1; 0: unknown."),
+                 field("field", &Diagnostic::field, "For example resources.cpus."),
+                 field("message", &Diagnostic::message, "What is wrong, with the allowed values."),
+                 field("hint", &Diagnostic::hint, "What to do; may be empty."),
+                 optional_field("warning", &Diagnostic::is_warning, "True: the job was accepted all the same."));
+};
+
+template <>
+struct Table<SubmitRequest> {
+  static constexpr std::string_view kName = "SubmitRequest";
+  static constexpr std::string_view kText = "A job to submit.";
+  static constexpr auto kFields = std::tuple(
+      field("file", &SubmitRequest::file, "Text of a job file (YAML or JSON), or of a script with #SBATCH lines."),
+      optional_field("file_name", &SubmitRequest::file_name, "For messages only."),
+      optional_field("overrides", &SubmitRequest::overrides,
+                     "Changes to the file, in its own words: resources.cpus=4."),
+      optional_field("default_workdir", &SubmitRequest::default_workdir,
+                     "Absolute; used if the file has no workdir and the image is host."),
+      optional_field("client_key", &SubmitRequest::client_key,
+                     "Same key, same job: a repeated submit gives the first one's answer."),
+      optional_field("dry_run", &SubmitRequest::is_dry_run, "Show what would run; submit nothing."),
+      optional_field("may_wait_infeasible", &SubmitRequest::may_wait_infeasible,
+                     "Accept a job that the cluster as declared could never run; it waits, blocked."),
+      optional_field("terminal", &SubmitRequest::has_terminal, "Give each task a terminal."));
+};
+
+template <>
+struct Table<TaskStatus> {
+  static constexpr std::string_view kName = "TaskStatus";
+  static constexpr std::string_view kText = "One container of an attempt.";
+  static constexpr auto kFields =
+      std::tuple(field("rank", &TaskStatus::rank, "Place in the gang's order, from 0."),
+                 field("node", &TaskStatus::node, ""), field("cards", &TaskStatus::cards, "Indices on the node."),
+                 field("state", &TaskStatus::state, "creating, created, running or ended."),
+                 field("exit_code", &TaskStatus::exit_code, "128 + signal where a signal ended it."),
+                 field("exit_class", &TaskStatus::exit_class, "Why it ended; empty before."),
+                 field("detail", &TaskStatus::detail, ""));
+};
+
+template <>
+struct Table<AttemptStatus> {
+  static constexpr std::string_view kName = "AttemptStatus";
+  static constexpr std::string_view kText = "One start of a job. Times are 0 until they are reached.";
+  static constexpr auto kFields =
+      std::tuple(field("number", &AttemptStatus::number, "From 1."),
+                 field("placed_ms", &AttemptStatus::placed_ms, "Cards granted."),
+                 field("image_ready_ms", &AttemptStatus::image_ready_ms, "Root file systems made."),
+                 field("started_ms", &AttemptStatus::started_ms, "User code began."),
+                 field("ended_ms", &AttemptStatus::ended_ms, ""), field("exit_class", &AttemptStatus::exit_class, ""),
+                 field("reason", &AttemptStatus::reason, ""),
+                 field("chip", &AttemptStatus::chip, "The chip granted; empty without cards."),
+                 field("tasks", &AttemptStatus::tasks, "In rank order."));
+};
+
+template <>
+struct Table<ProgressStatus> {
+  static constexpr std::string_view kName = "ProgressStatus";
+  static constexpr std::string_view kText = "What the job itself reports.";
+  static constexpr auto kFields = std::tuple(
+      field("step", &ProgressStatus::step, ""), field("total_steps", &ProgressStatus::total_steps, "0: unknown."),
+      field("loss", &ProgressStatus::loss, ""), field("steps_per_second", &ProgressStatus::steps_per_second, ""),
+      field("samples_per_second", &ProgressStatus::samples_per_second, ""),
+      field("tokens_per_second", &ProgressStatus::tokens_per_second, ""), field("eta_ms", &ProgressStatus::eta_ms, ""),
+      field("metrics", &ProgressStatus::metrics, "The last value of each metric."),
+      field("last_checkpoint", &ProgressStatus::last_checkpoint, "Path."),
+      field("message", &ProgressStatus::message, "The last one."));
+};
+
+template <>
+struct Table<EfficiencyStatus> {
+  static constexpr std::string_view kName = "EfficiencyStatus";
+  static constexpr std::string_view kText =
+      "Where the job's card time went: each card-millisecond is in exactly one bucket, in thousandths of a card.";
+  static constexpr auto kFields =
+      std::tuple(field("milli_card_ms", &EfficiencyStatus::milli_card_ms,
+                       "By bucket: queue, image, start, compute, checkpoint, idle, lost."),
+                 field("total_milli_card_ms", &EfficiencyStatus::total_milli_card_ms, "The exact sum of the buckets."),
+                 field("mfu", &EfficiencyStatus::mfu, "Model FLOPs utilisation, 0 to 1."),
+                 field("mfu_denominator", &EfficiencyStatus::mfu_denominator, "Which peak it is compared with."));
+};
+
+template <>
+struct Table<JobStatus> {
+  static constexpr std::string_view kName = "JobStatus";
+  static constexpr std::string_view kText =
+      "A job as users see it. Lists leave attempts, spec and log_paths empty. Times are 0 until they are reached.";
+  static constexpr auto kFields = std::tuple(
+      field("id", &JobStatus::id, ""), field("name", &JobStatus::name, ""), field("user", &JobStatus::user, ""),
+      field("queue", &JobStatus::queue, ""), field("type", &JobStatus::type, "job, service or dev."),
+      field("state", &JobStatus::state, ""), field("reason", &JobStatus::reason, "Why it waits, or how it ended."),
+      field("priority", &JobStatus::priority, ""), field("nodes", &JobStatus::nodes, "Tasks of the gang."),
+      field("cards", &JobStatus::cards, "For people: 8x8 H100."),
+      field("milli_cards", &JobStatus::milli_cards, "All cards together; 1000 is one card."),
+      field("submitted_ms", &JobStatus::submitted_ms, "Milliseconds since 1970 UTC, as all times."),
+      field("started_ms", &JobStatus::started_ms, ""), field("ended_ms", &JobStatus::ended_ms, ""),
+      field("attempt", &JobStatus::attempt, "Current or last; 0 before the first."),
+      field("restarts", &JobStatus::restarts, ""),
+      field("exit_class", &JobStatus::exit_class, "Empty until it is over."),
+      field("exit_code", &JobStatus::exit_code, ""), field("node_names", &JobStatus::node_names, ""),
+      field("array", &JobStatus::array, "Id of the array's first member; 0: no array."),
+      field("array_index", &JobStatus::array_index, ""), field("progress", &JobStatus::progress, ""),
+      field("efficiency", &JobStatus::efficiency, ""), field("attempts", &JobStatus::attempts, "Oldest first."),
+      optional_field("spec", &JobStatus::spec, "The effective job: itself a valid job file."),
+      field("log_paths", &JobStatus::log_paths, "On the server's machine."));
+};
+
+template <>
+struct Table<SubmitAnswer> {
+  static constexpr std::string_view kName = "SubmitAnswer";
+  static constexpr std::string_view kText = "The jobs that a submit made: one, or the members of an array.";
+  static constexpr auto kFields =
+      std::tuple(field("jobs", &SubmitAnswer::jobs, ""), field("warnings", &SubmitAnswer::warnings, ""),
+                 field("repeated", &SubmitAnswer::is_repeated,
+                       "The client key was known: these are the jobs of the first submit."),
+                 optional_field("dry_run", &SubmitAnswer::dry_run,
+                                "Dry run only: effective spec, launch environment and OCI configuration by rank."));
+};
+
+template <>
+struct Table<JobList> {
+  static constexpr std::string_view kName = "JobList";
+  static constexpr std::string_view kText = "Jobs, newest first.";
+  static constexpr auto kFields =
+      std::tuple(field("jobs", &JobList::jobs, ""),
+                 field("next_before", &JobList::next_before, "`before` of the next page; 0: no more."));
+};
+
+template <>
+struct Table<ChangeStatus> {
+  static constexpr std::string_view kName = "ChangeStatus";
+  static constexpr std::string_view kText = "One change that would start the job now, tried on a copy of the state.";
+  static constexpr auto kFields = std::tuple(
+      field("kind", &ChangeStatus::kind,
+            "fewer_nodes, other_chip, other_level, more_quota, jobs_ending, node_returned ..."),
+      field("text", &ChangeStatus::text, ""), field("jobs", &ChangeStatus::jobs, "The jobs that the change is about."));
+};
+
+template <>
+struct Table<WhyAnswer> {
+  static constexpr std::string_view kName = "WhyAnswer";
+  static constexpr std::string_view kText = "Why a job does not run.";
+  static constexpr auto kFields =
+      std::tuple(field("id", &WhyAnswer::id, ""), field("state", &WhyAnswer::state, ""),
+                 field("constraint", &WhyAnswer::constraint,
+                       "capacity, quota, priority, dependency, backoff, infeasible, array_limit or none."),
+                 field("text", &WhyAnswer::text, "The binding constraint in a sentence."),
+                 field("position", &WhyAnswer::position, "In the queue's order, from 1."),
+                 field("changes", &WhyAnswer::changes, "Smallest first."));
+};
+
+template <>
+struct Table<CardStatus> {
+  static constexpr std::string_view kName = "CardStatus";
+  static constexpr std::string_view kText = "One schedulable accelerator.";
+  static constexpr auto kFields = std::tuple(
+      field("index", &CardStatus::index, "Place on the node."), field("node", &CardStatus::node, ""),
+      field("chip", &CardStatus::chip, "In the chip catalogue; cpu for CPU cards."),
+      field("device", &CardStatus::device, "cpu:3, pci:0000:3b:00.0."),
+      field("health", &CardStatus::health, "healthy or unhealthy."),
+      field("used_milli", &CardStatus::used_milli, "1000: in use as a whole."), field("jobs", &CardStatus::jobs, ""),
+      field("memory_bytes", &CardStatus::memory_bytes, ""), field("numa_node", &CardStatus::numa_node, "-1: unknown."));
+};
+
+template <>
+struct Table<NodeStatus> {
+  static constexpr std::string_view kName = "NodeStatus";
+  static constexpr std::string_view kText = "A machine with cards.";
+  static constexpr auto kFields = std::tuple(
+      field("id", &NodeStatus::id, ""), field("name", &NodeStatus::name, ""),
+      field("state", &NodeStatus::state, "ready, drained, unreachable or failed."),
+      field("milli_cpus", &NodeStatus::milli_cpus, "1000: one logical CPU."),
+      field("memory_bytes", &NodeStatus::memory_bytes, ""), field("cards", &NodeStatus::cards, ""),
+      field("labels", &NodeStatus::labels, ""), field("fabric", &NodeStatus::fabric, "From the leaf switch upwards."),
+      field("running_tasks", &NodeStatus::running_tasks, ""));
+};
+
+template <>
+struct Table<NodeList> {
+  static constexpr std::string_view kName = "NodeList";
+  static constexpr std::string_view kText = "All nodes, by name.";
+  static constexpr auto kFields = std::tuple(field("nodes", &NodeList::nodes, ""));
+};
+
+template <>
+struct Table<CardList> {
+  static constexpr std::string_view kName = "CardList";
+  static constexpr std::string_view kText = "All cards, by node and index.";
+  static constexpr auto kFields = std::tuple(field("cards", &CardList::cards, ""));
+};
+
+template <>
+struct Table<QueueRequest> {
+  static constexpr std::string_view kName = "QueueRequest";
+  static constexpr std::string_view kText = "What a queue shall be.";
+  static constexpr auto kFields =
+      std::tuple(optional_field("limit_milli_cards", &QueueRequest::limit_milli_cards, "Negative: no limit."),
+                 optional_field("priority", &QueueRequest::priority, "Added to the priority of its jobs."));
+};
+
+template <>
+struct Table<QueueStatus> {
+  static constexpr std::string_view kName = "QueueStatus";
+  static constexpr std::string_view kText = "A tenant's place in the quota tree.";
+  static constexpr auto kFields =
+      std::tuple(field("name", &QueueStatus::name, ""),
+                 field("limit_milli_cards", &QueueStatus::limit_milli_cards, "Negative: no limit."),
+                 field("priority", &QueueStatus::priority, "Added to the priority of its jobs."),
+                 field("used_milli_cards", &QueueStatus::used_milli_cards, ""),
+                 field("running_jobs", &QueueStatus::running_jobs, "Those that hold cards."),
+                 field("queued_jobs", &QueueStatus::queued_jobs, "Those that wait or are blocked."));
+};
+
+template <>
+struct Table<QueueList> {
+  static constexpr std::string_view kName = "QueueList";
+  static constexpr std::string_view kText = "All queues, by name.";
+  static constexpr auto kFields = std::tuple(field("queues", &QueueList::queues, ""));
+};
+
+template <>
+struct Table<EventStatus> {
+  static constexpr std::string_view kName = "EventStatus";
+  static constexpr std::string_view kText = "One line of the users' event log.";
+  static constexpr auto kFields =
+      std::tuple(field("id", &EventStatus::id, "Ascending."), field("time_ms", &EventStatus::time_ms, ""),
+                 field("job", &EventStatus::job, "0: about no job."), field("kind", &EventStatus::kind, ""),
+                 field("text", &EventStatus::text, ""));
+};
+
+template <>
+struct Table<EventList> {
+  static constexpr std::string_view kName = "EventList";
+  static constexpr std::string_view kText = "Events, oldest first.";
+  static constexpr auto kFields = std::tuple(field("events", &EventList::events, ""));
+};
+
+template <>
+struct Table<SecretStatus> {
+  static constexpr std::string_view kName = "SecretStatus";
+  static constexpr std::string_view kText = "A secret without its value, which no answer ever holds.";
+  static constexpr auto kFields =
+      std::tuple(field("name", &SecretStatus::name, ""), field("changed_ms", &SecretStatus::changed_ms, ""));
+};
+
+template <>
+struct Table<SecretList> {
+  static constexpr std::string_view kName = "SecretList";
+  static constexpr std::string_view kText = "All secrets, by name.";
+  static constexpr auto kFields = std::tuple(field("secrets", &SecretList::secrets, ""));
+};
+
+template <>
+struct Table<LogLine> {
+  static constexpr std::string_view kName = "LogLine";
+  static constexpr std::string_view kText = "One line of a task's output.";
+  static constexpr auto kFields =
+      std::tuple(field("task", &LogLine::task, "Rank."), field("attempt", &LogLine::attempt, ""),
+                 field("time_ms", &LogLine::time_ms, ""), field("stream", &LogLine::stream, "1 stdout, 2 stderr."),
+                 field("text", &LogLine::text, "Without the line feed."));
+};
+
+template <>
+struct Table<ServerStatus::Capability> {
+  static constexpr std::string_view kName = "Capability";
+  static constexpr std::string_view kText = "Something that the engine can or cannot do here.";
+  static constexpr auto kFields =
+      std::tuple(field("name", &ServerStatus::Capability::name, ""),
+                 field("available", &ServerStatus::Capability::is_available, ""),
+                 field("detail", &ServerStatus::Capability::detail, "How, or why not and what to do."));
+};
+
+template <>
+struct Table<ServerStatus> {
+  static constexpr std::string_view kName = "ServerStatus";
+  static constexpr std::string_view kText = "The server itself.";
+  static constexpr auto kFields =
+      std::tuple(field("version", &ServerStatus::version, ""), field("build_id", &ServerStatus::build_id, ""),
+                 field("started_ms", &ServerStatus::started_ms, ""),
+                 field("journal_sequence", &ServerStatus::journal_sequence, "The last step of the journal."),
+                 field("state_hash", &ServerStatus::state_hash, "Of the scheduling core after it, hexadecimal."),
+                 field("runtime", &ServerStatus::runtime, "The container runtime in use."),
+                 field("capabilities", &ServerStatus::capabilities, ""));
+};
+
+/// What an error's object holds; ErrorBody itself is read leniently (error_body.cc).
+struct ErrorFields {
+  std::string code = {};
+  std::string message = {};
+  std::string cause = {};
+  bool is_retryable = false;
+  std::vector<Diagnostic> diagnostics = {};
+};
+template <>
+struct Table<ErrorFields> {
+  static constexpr std::string_view kName = "Error";
+  static constexpr std::string_view kText = "What went wrong.";
+  static constexpr auto kFields = std::tuple(
+      field("code", &ErrorFields::code, "not_found, invalid_argument ...: decides the HTTP status and the exit code."),
+      field("message", &ErrorFields::message, "What, which, the limit, what to do."),
+      field("cause", &ErrorFields::cause, "The failure below; may be empty."),
+      field("retryable", &ErrorFields::is_retryable, "The same request may succeed later."),
+      optional_field("diagnostics", &ErrorFields::diagnostics, "All that is wrong with a job file."));
+};
+struct ErrorAnswer {
+  ErrorFields error = {};
+};
+template <>
+struct Table<ErrorAnswer> {
+  static constexpr std::string_view kName = "ErrorBody";
+  static constexpr std::string_view kText = "The body of every answer with a status of 400 and above.";
+  static constexpr auto kFields = std::tuple(field("error", &ErrorAnswer::error, ""));
+};
+
+/// Every component of the OpenAPI document.
+using AllTypes = std::tuple<Diagnostic, SubmitRequest, TaskStatus, AttemptStatus, ProgressStatus, EfficiencyStatus,
+                            JobStatus, SubmitAnswer, JobList, ChangeStatus, WhyAnswer, CardStatus, NodeStatus, NodeList,
+                            CardList, QueueRequest, QueueStatus, QueueList, EventStatus, EventList, SecretStatus,
+                            SecretList, LogLine, ServerStatus::Capability, ServerStatus, ErrorFields, ErrorAnswer>;
+
+}  // namespace busbar::api::internal
