@@ -72,18 +72,20 @@ int exit_code(ErrorCode code);
 #define BUSBAR_CONCAT_INNER(a, b) a##b
 #define BUSBAR_CONCAT(a, b) BUSBAR_CONCAT_INNER(a, b)
 
-/// TRY(expr): returns the error of a Result<...>; TRY_ASSIGN(auto x, expr): or binds its value.
-#define TRY(...)                                                                  \
-  do {                                                                            \
-    auto busbar_try_result = (__VA_ARGS__);                                       \
-    if (!busbar_try_result) {                                                     \
-      return tl::unexpected<busbar::Error>(std::move(busbar_try_result.error())); \
-    }                                                                             \
+/// TRY(expr): returns the error of a Result<...>; TRY_ASSIGN(auto x, expr): or binds its value. The counter lets a TRY
+/// stand inside a lambda that is itself an argument of TRY.
+#define TRY_IMPL(name, expr)                                         \
+  do {                                                               \
+    auto name = (expr);                                              \
+    if (!name) {                                                     \
+      return tl::unexpected<busbar::Error>(std::move(name.error())); \
+    }                                                                \
   } while (false)
-#define TRY_ASSIGN_IMPL(name, declaration, ...)                    \
-  auto name = (__VA_ARGS__);                                       \
+#define TRY(expr) TRY_IMPL(BUSBAR_CONCAT(busbar_try_, __COUNTER__), expr)
+#define TRY_ASSIGN_IMPL(name, declaration, expr)                   \
+  auto name = (expr);                                              \
   if (!name) {                                                     \
     return tl::unexpected<busbar::Error>(std::move(name.error())); \
   }                                                                \
   declaration = *std::move(name)
-#define TRY_ASSIGN(declaration, ...) TRY_ASSIGN_IMPL(BUSBAR_CONCAT(busbar_try_, __LINE__), declaration, __VA_ARGS__)
+#define TRY_ASSIGN(declaration, expr) TRY_ASSIGN_IMPL(BUSBAR_CONCAT(busbar_try_, __COUNTER__), declaration, expr)
