@@ -38,5 +38,7 @@ struct OciEdits {
 /// The edits for these cards of one task. Pure. kUnsupported for a chip with no injection rule.
 Result<OciEdits> edits_for(const std::vector<model::Card>& granted);
 Json to_json(const OciEdits& edits);
+/// Reads what `to_json` wrote.
+Result<OciEdits> oci_edits_from_json(const Json& json);
 
 }  // namespace busbar::chip

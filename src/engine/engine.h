@@ -23,7 +23,7 @@ namespace busbar::engine {
 
 /// What an engine can do here and now, with the reason for what it cannot.
 struct Capability {
-  std::string name = {};    ///< "memory_limit", "cpu_limit", "user_namespace", "oci_layout", "pause" ...
+  std::string name = {};  ///< "memory_limit", "cpu_limit", "user_namespace", "oci_layout", "pause" ...
   bool is_available = false;
   std::string detail = {};  ///< "cgroup v1 memory controller", or why not and what to do.
 };
@@ -47,13 +47,13 @@ struct TaskLaunch {
   std::string hostname = {};
   std::vector<std::string> argv = {};
   std::map<std::string, std::string> env = {};
-  std::string workdir = {};  ///< Made if absent.
+  std::string workdir = {};                       ///< Made if absent.
   std::map<std::string, std::string> files = {};  ///< Placed below /run/busbar, mode 0755.
   std::vector<Mount> mounts = {};
   chip::OciEdits device_edits = {};
-  MilliCpus cpus = {};     ///< 0: no limit.
-  Bytes memory = {};       ///< 0: no limit.
-  Bytes shm_size = {};     ///< 0: 64 MiB.
+  MilliCpus cpus = {};  ///< 0: no limit.
+  Bytes memory = {};    ///< 0: no limit.
+  Bytes shm_size = {};  ///< 0: 64 MiB.
   std::vector<SecretFile> secrets = {};
   bool ends_gang = false;
   bool is_host_only = false;
@@ -72,12 +72,20 @@ struct AttemptLaunch {
 };
 
 // Facts: what the engine saw. Delivered in order for one attempt.
-struct NodeObserved { model::Node node = {}; };
-struct ImageReady { model::AttemptId attempt = {}; };
+struct NodeObserved {
+  model::Node node = {};
+};
+struct ImageReady {
+  model::AttemptId attempt = {};
+};
 /// All containers exist and wait at the barrier.
-struct GangCreated { model::AttemptId attempt = {}; };
+struct GangCreated {
+  model::AttemptId attempt = {};
+};
 /// User code runs.
-struct GangReleased { model::AttemptId attempt = {}; };
+struct GangReleased {
+  model::AttemptId attempt = {};
+};
 struct TaskEnded {
   model::TaskId task = {};
   model::ExitClass exit_class = model::ExitClass::kSuccess;
@@ -85,7 +93,9 @@ struct TaskEnded {
   std::string detail = {};     ///< "killed by the kernel: over its memory limit of 2GiB", "runc create: ...".
 };
 /// Nothing is left of the attempt but its logs: containers, mounts, cgroups and ports are gone.
-struct AttemptGone { model::AttemptId attempt = {}; };
+struct AttemptGone {
+  model::AttemptId attempt = {};
+};
 /// Lines that the SDK appended to report.jsonl. `offset` is the file position after these lines: the receiver stores it
 /// with what it made of them and hands it back to `adopt` as TaskLaunch::report_offset, so kill -9 loses and repeats
 /// nothing.
@@ -113,7 +123,7 @@ class TerminalSession {
  public:
   struct Callbacks {
     std::function<void(int stream, std::string_view bytes)> on_output;  ///< stream 1 or 2; 1 only with a tty.
-    std::function<void(int exit_code)> on_exit;                        ///< Last call.
+    std::function<void(int exit_code)> on_exit;                         ///< Last call.
   };
   virtual ~TerminalSession() = default;  ///< Ends what still runs (exec); detaches (attach).
   virtual void write_input(std::string_view bytes) = 0;
@@ -159,15 +169,16 @@ class Engine {
   virtual Result<void> start(AttemptLaunch launch) = 0;
   /// Opens the barrier -> GangReleased. Idempotent.
   virtual Result<void> release(model::AttemptId attempt) = 0;
-  /// Ends the attempt: `signal_first` (0: none) then SIGTERM to every task, SIGKILL after the grace -> TaskEnded for each, AttemptGone.
-  /// Idempotent; a shorter grace takes effect.
+  /// Ends the attempt: `signal_first` (0: none) then SIGTERM to every task, SIGKILL after the grace -> TaskEnded for
+  /// each, AttemptGone. Idempotent; a shorter grace takes effect.
   virtual Result<void> stop(model::AttemptId attempt, std::int64_t grace_ms, int signal_first) = 0;
   virtual Result<void> signal(model::TaskId task, int number) = 0;
   virtual Result<void> pause(model::AttemptId attempt) = 0;
   virtual Result<void> resume(model::AttemptId attempt) = 0;
 
   virtual Result<LogFiles> logs(model::TaskId task) const = 0;
-  virtual Result<std::unique_ptr<TerminalSession>> exec(const ExecRequest& request, TerminalSession::Callbacks callbacks) = 0;
+  virtual Result<std::unique_ptr<TerminalSession>> exec(const ExecRequest& request,
+                                                        TerminalSession::Callbacks callbacks) = 0;
   /// kFailedPrecondition if the task has no terminal and its input was not kept open.
   virtual Result<std::unique_ptr<TerminalSession>> attach(model::TaskId task, TerminalSession::Callbacks callbacks) = 0;
   virtual Result<TaskStats> stats(model::TaskId task) = 0;

@@ -14,9 +14,9 @@ struct Rootfs {
   std::vector<std::string> lower_dirs = {};  ///< Host directories, topmost first. {"/"} for image: host.
   /// Paths inside the root that must not show the host's content: made empty (directories: tmpfs, files: /dev/null).
   std::vector<std::string> masked_paths = {};
-  std::vector<std::string> env = {};         ///< "PATH=..." of the image's config.
+  std::vector<std::string> env = {};  ///< "PATH=..." of the image's config.
   std::string workdir = {};
-  std::string user = {};                     ///< "uid[:gid]"; empty: root.
+  std::string user = {};  ///< "uid[:gid]"; empty: root.
   bool is_host = false;
 };
 
