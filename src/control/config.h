@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "model/cluster.h"
+
+namespace busbar::control {
+
+/// Everything that can be told to `busbar server` and `busbar up`. A plain value. One table (config_fields.cc) ties
+/// each field to its key, its text form and its doc; docs/configuration.md is that table, printed.
+struct ServerConfig {
+  // Where it listens and who may come in.
+  std::string listen_address = "127.0.0.1";
+  std::int64_t port = 7717;                     ///< 0: the kernel picks; server.json says which.
+  std::vector<std::string> allowed_hosts = {};  ///< net::HttpServerOptions::allowed_hosts.
+  std::string auth = "token";                   ///< "token" or "none"; none only on loopback.
+  std::int64_t max_body_bytes = 16 << 20;
+  std::int64_t api_threads = 1;
+  std::int64_t shutdown_grace_ms = 5'000;
+
+  // Where it keeps things. `load_config` fills the empty ones in.
+  std::string state_dir = {};
+  std::string run_dir = {};
+  std::string oci_cache_dir = {};
+  std::string synchronous = "full";  ///< "full" or "normal", see store::SqliteOptions.
+  std::int64_t snapshot_every_steps = 1'000;
+
+  // Its own log.
+  std::string log_level = "info";
+  std::string log_format = "auto";
+  std::string log_file = {};
+
+  // The local engine.
+  std::string runtime = {};
+  std::string conmon = {};
+  std::string helper_dir = {};
+  std::string node_name = {};
+  std::int64_t cpu_cards = 0;
+  std::vector<std::string> masked_paths = {};
+  std::int64_t stop_grace_ms = 10'000;
+  std::int64_t log_max_bytes = 64 << 20;
+  std::int64_t log_files = 3;
+  std::int64_t keep_job_files = 10'000;  ///< Ended jobs beyond this lose their logs and files, oldest first; 0: never.
+
+  // Queues that are made, or changed, at start.
+  std::vector<model::Queue> queues = {};
+
+  friend bool operator==(const ServerConfig&, const ServerConfig&) = default;
+};
+
+/// Where the values come from, each a text that the caller has read.
+struct ConfigSources {
+  std::optional<std::string> file_text = {};
+  std::string file_name = "busbar.toml";  ///< For messages.
+  /// Read: BUSBAR_<KEY> for each key, XDG_STATE_HOME and HOME for the default of state_dir. Others are ignored, because
+  /// the environment is shared with clients (BUSBAR_URL) and tasks (BUSBAR_JOB_ID).
+  std::map<std::string, std::string> environment = {};
+  std::vector<std::string> overrides = {};  ///< "key=value", from flags, the last of a key wins.
+  bool is_root = false;
+};
+
+/// Flags win over the environment, that over the file, that over the defaults. Texts are as in job files: "16MiB",
+/// "10s"; lists in flags and environment are comma-separated. kInvalidArgument for an unknown key (with the nearest
+/// name), a wrong type, a value out of range, a relative directory, or `auth = none` on an address that is not
+/// loopback; the message begins with FILE:LINE, the variable or the flag at fault.
+Result<ServerConfig> load_config(const ConfigSources& sources);
+
+/// BUSBAR_CONFIG if set, else /etc/busbar/busbar.toml for root, else $XDG_CONFIG_HOME or ~/.config,
+/// /busbar/busbar.toml. A missing file is an error only for BUSBAR_CONFIG and --config; the caller reads it.
+std::string default_config_path(const std::map<std::string, std::string>& environment, bool is_root);
+
+/// The keys as a Markdown table: key, variable, type, default, what it is. For docs/configuration.md.
+std::string config_reference();
+
+/// The effective values as a configuration file that `load_config` reads back to the same; for
+/// `busbar server --print-config`.
+std::string config_to_toml(const ServerConfig& config);
+
+/// True for 127.0.0.0/8, ::1 and "localhost".
+bool is_loopback_address(const std::string& address);
+
+}  // namespace busbar::control
