@@ -1,0 +1,199 @@
+#include "control/controller.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <chrono>
+#include <utility>
+
+#include "os/log.h"
+
+namespace busbar::control {
+namespace {
+
+// Bounds how long an answer waits for others of its batch; a transaction of this many steps commits in a few ms.
+constexpr std::size_t kMaxBatch = 64;
+constexpr auto kCommitRetry = std::chrono::milliseconds(250);
+constexpr auto kIdleWait = std::chrono::hours(1);
+
+void append(store::Transaction& to, store::Transaction from) {
+  const auto move_all = [](auto& target, auto& source) {
+    target.insert(target.end(), std::make_move_iterator(source.begin()), std::make_move_iterator(source.end()));
+  };
+  move_all(to.frames, from.frames);
+  move_all(to.jobs, from.jobs);
+  move_all(to.attempts, from.attempts);
+  move_all(to.events, from.events);
+  move_all(to.secrets, from.secrets);
+  move_all(to.removed_secrets, from.removed_secrets);
+  move_all(to.meta, from.meta);
+  if (from.snapshot) {
+    to.snapshot = std::move(from.snapshot);
+    to.snapshot_sequence = from.snapshot_sequence;
+  }
+}
+
+void append(Step& to, Step from) {
+  append(to.transaction, std::move(from.transaction));
+  to.orders.insert(to.orders.end(), from.orders.begin(), from.orders.end());
+  to.changed_jobs.insert(to.changed_jobs.end(), from.changed_jobs.begin(), from.changed_jobs.end());
+  to.events.insert(to.events.end(), from.events.begin(), from.events.end());
+}
+
+}  // namespace
+
+Controller::Controller(Dependencies dependencies, LedgerOptions options)
+    : dependencies_(dependencies), ledger_(dependencies.clock, dependencies.store, std::move(options)) {}
+
+Result<std::unique_ptr<Controller>> Controller::start(Dependencies dependencies, LedgerOptions options) {
+  std::unique_ptr<Controller> controller(new Controller(dependencies, std::move(options)));
+  TRY(controller->ledger_.recover());
+  TRY_ASSIGN(const std::vector<model::Node> nodes, dependencies.engine.observe_nodes());
+  TRY(controller->ledger_.observe_nodes(nodes));
+  const std::vector<engine::AttemptLaunch> open = controller->ledger_.open_attempts();
+  LOG(kInfo, "recovered", {{"journal_sequence", std::to_string(controller->ledger_.sequence())},
+                           {"live_jobs", std::to_string(controller->ledger_.live_jobs().size())},
+                           {"open_attempts", std::to_string(open.size())}});
+  Controller* const raw = controller.get();
+  TRY(dependencies.engine.adopt(open, [raw](engine::Fact fact) { raw->post_fact(std::move(fact)); }));
+  controller->thread_ = std::thread([raw] {
+    pthread_setname_np(pthread_self(), "control");
+    raw->run();
+  });
+  return controller;
+}
+
+Controller::~Controller() { stop(); }
+
+void Controller::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_stopping_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+std::string Controller::degraded_reason() const {
+  const std::lock_guard lock(mutex_);
+  return degraded_reason_;
+}
+
+void Controller::post(std::function<Reply(Ledger&)> command) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_stopping_) return;
+    mailbox_.push_back(std::move(command));
+  }
+  wake_.notify_one();
+}
+
+void Controller::post_fact(engine::Fact fact) {
+  post([fact = std::move(fact)](Ledger& ledger) -> Reply {
+    ledger.on_fact(fact);
+    return {};
+  });
+}
+
+std::vector<std::function<Controller::Reply(Ledger&)>> Controller::next_batch() {
+  std::unique_lock lock(mutex_);
+  const auto has_work = [this] { return is_stopping_ || !mailbox_.empty(); };
+  if (!has_work() && !ledger_.has_changes()) {
+    std::chrono::milliseconds wait = uncommitted_ ? kCommitRetry : std::chrono::milliseconds(kIdleWait);
+    if (const auto wakeup = ledger_.next_wakeup()) {
+      const TimeMs in_ms = std::max<TimeMs>(0, *wakeup - dependencies_.clock.now_ms());
+      wait = std::min(wait, std::chrono::milliseconds(in_ms));
+    }
+    wake_.wait_for(lock, wait, has_work);
+  }
+  std::vector<std::function<Reply(Ledger&)>> batch;
+  while (!mailbox_.empty() && batch.size() < kMaxBatch) {
+    batch.push_back(std::move(mailbox_.front()));
+    mailbox_.pop_front();
+  }
+  return batch;
+}
+
+void Controller::run() {
+  for (;;) {
+    auto batch = next_batch();
+    for (auto& command : batch) {
+      if (Reply reply = command(ledger_)) replies_.push_back(std::move(reply));
+    }
+    ledger_.tick();
+    if (ledger_.has_changes()) {
+      Step step = ledger_.take_step();
+      if (uncommitted_) {
+        append(*uncommitted_, std::move(step));
+      } else {
+        uncommitted_ = std::move(step);
+      }
+    }
+    if (commit_step()) finish_step();
+    const std::lock_guard lock(mutex_);
+    // What a full disk keeps from being committed is lost with the process, as after kill -9: the engine tells it again.
+    if (is_stopping_ && mailbox_.empty() && (!ledger_.has_changes() || is_degraded_)) return;
+  }
+}
+
+bool Controller::commit_step() {
+  if (!uncommitted_) return true;
+  const std::int64_t begin_ns = dependencies_.clock.monotonic_ns();
+  const auto done = dependencies_.store.commit(uncommitted_->transaction);
+  if (done) {
+    dependencies_.metrics.observe("busbar_control_commit_seconds",
+                                  static_cast<double>(dependencies_.clock.monotonic_ns() - begin_ns) / 1e9);
+    if (is_degraded_.exchange(false)) LOG(kInfo, "store_recovered", {});
+    return true;
+  }
+  if (!is_degraded_.exchange(true)) {
+    LOG(kError, "store_refuses", {{"error", done.error().to_string()}});
+    const std::lock_guard lock(mutex_);
+    degraded_reason_ = done.error().to_string();
+  }
+  dependencies_.metrics.add("busbar_control_commit_failures_total", 1);
+  return false;
+}
+
+void Controller::finish_step() {
+  if (uncommitted_) {
+    const Step step = *std::exchange(uncommitted_, std::nullopt);
+    for (const EngineOrder& order : step.orders) carry_out(order);
+    for (const api::JobStatus& status : step.changed_jobs) dependencies_.listener.on_job(status);
+    for (const store::EventRow& event : step.events) dependencies_.listener.on_event(event);
+  }
+  for (const Reply& reply : std::exchange(replies_, {})) reply(ledger_);
+}
+
+void Controller::carry_out(const EngineOrder& order) {
+  if (const auto* start = std::get_if<StartOrder>(&order)) {
+    auto launch = dependencies_.launches.build(*start, ledger_);
+    if (!launch) return fail_start(start->attempt, launch.error());
+    if (const auto done = dependencies_.engine.start(*std::move(launch)); !done) fail_start(start->attempt, done.error());
+  } else if (const auto* release = std::get_if<ReleaseOrder>(&order)) {
+    if (const auto done = dependencies_.engine.release(release->attempt); !done) {
+      // The attempt ended in between; its own facts say how.
+      LOG(kWarning, "release_refused", {{"attempt", release->attempt.to_string()}, {"error", done.error().to_string()}});
+    }
+  } else if (const auto* stop = std::get_if<StopOrder>(&order)) {
+    if (const auto done = dependencies_.engine.stop(stop->attempt, stop->grace_ms, stop->signal_first); !done) {
+      // Unknown to the engine (a start that never reached it): nothing will tell that it is gone, so it is said here.
+      LOG(kWarning, "stop_refused", {{"attempt", stop->attempt.to_string()}, {"error", done.error().to_string()}});
+      post_fact({.time_ms = dependencies_.clock.now_ms(), .body = engine::AttemptGone{stop->attempt}});
+    }
+  }
+}
+
+void Controller::fail_start(model::AttemptId attempt, const Error& error) {
+  LOG(kError, "start_failed", {{"attempt", attempt.to_string()}, {"error", error.to_string()}});
+  const TimeMs now_ms = dependencies_.clock.now_ms();
+  const bool is_users = error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kFailedPrecondition;
+  post_fact({.time_ms = now_ms,
+             .body = engine::TaskEnded{.task = {attempt, 0},
+                                       .exit_class = is_users ? model::ExitClass::kUser : model::ExitClass::kInfrastructure,
+                                       .exit_code = 125,
+                                       .detail = error.to_string()}});
+  post_fact({.time_ms = now_ms, .body = engine::AttemptGone{attempt}});
+}
+
+}  // namespace busbar::control

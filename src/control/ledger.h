@@ -1,0 +1,165 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "api/types.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "control/job_record.h"
+#include "engine/engine.h"
+#include "sched/core.h"
+#include "sched/journal.h"
+#include "store/store.h"
+
+namespace busbar::control {
+
+struct LedgerOptions {
+  std::uint64_t snapshot_every_steps = 1'000;
+  std::vector<model::Queue> queues = {};  ///< Of the configuration; made or changed at start.
+};
+
+/// What a user asks to run, already parsed: one spec, or the members of an array in index order.
+struct SubmitCommand {
+  std::vector<model::JobSpec> members = {};
+  std::string user = {};
+  std::string client_key = {};
+  std::string request_id = {};
+  bool has_terminal = false;
+  bool may_wait_infeasible = false;
+};
+struct SubmitOutcome {
+  std::vector<api::JobStatus> jobs = {};
+  bool is_repeated = false;
+};
+
+// Orders to the engine that follow from a step. Carried out only after the step is committed.
+struct StartOrder {
+  model::AttemptId attempt = {};
+  model::Placement placement = {};
+  model::JobSpec spec = {};
+  std::string user = {};
+  bool has_terminal = false;
+};
+struct ReleaseOrder { model::AttemptId attempt = {}; };
+struct StopOrder {
+  model::AttemptId attempt = {};
+  std::int64_t grace_ms = 0;
+  int signal_first = 0;
+};
+using EngineOrder = std::variant<StartOrder, ReleaseOrder, StopOrder>;
+
+/// All that came of one or more changes: to be committed as one, then carried out and told.
+struct Step {
+  store::Transaction transaction = {};
+  std::vector<EngineOrder> orders = {};
+  std::vector<api::JobStatus> changed_jobs = {};  ///< Full status, for watchers.
+  std::vector<store::EventRow> events = {};
+};
+
+/// The server's state as a state machine around the core: commands and facts in, a Step out. No threads, no engine, no
+/// waiting; the clock gives times only. Reads the store (client keys, ended jobs), writes it never: `take_step` hands
+/// out what is to be committed. Not thread-safe: owned by the Controller's thread.
+class Ledger {
+ public:
+  /// Borrows both. Starts empty; `recover` first.
+  Ledger(const Clock& clock, store::Store& store, LedgerOptions options);
+
+  /// Reads the last snapshot and the journal after it, and the rows of jobs that are not over.
+  Result<void> recover();
+  /// Attempts that should exist, for Engine::adopt.
+  std::vector<engine::AttemptLaunch> open_attempts() const;
+  /// Declares what the engine has; nodes that it no longer has become unreachable.
+  Result<void> observe_nodes(const std::vector<model::Node>& nodes);
+
+  // Commands. An error leaves everything as it was.
+  Result<SubmitOutcome> submit(SubmitCommand command);
+  /// Also of a job that is stopping: a shorter grace then takes effect.
+  Result<void> cancel(model::JobId job, std::optional<std::int64_t> grace_ms, const std::string& actor,
+                      const std::string& request_id);
+  Result<void> set_node_state(const std::string& node, model::NodeState state, const std::string& actor);
+  Result<void> put_queue(const model::Queue& queue, const std::string& actor);
+  void put_secret(store::SecretRow row);
+  Result<void> remove_secret(const std::string& name);
+  /// Where a job would be placed on the cluster as declared, were it empty. kInfeasible with the proof.
+  Result<model::Placement> placement_when_empty(const model::JobSpec& spec) const;
+
+  /// What the engine saw. Facts that do not fit (late, repeated, of an older attempt) change nothing.
+  void on_fact(const engine::Fact& fact);
+  /// Time went by.
+  void tick();
+  std::optional<TimeMs> next_wakeup() const { return core_.next_wakeup(); }
+
+  bool has_changes() const;
+  /// What has changed since the last call. The caller must commit its transaction, however often that takes, before it
+  /// acts on the rest.
+  Step take_step();
+
+  // Reading.
+  const sched::Core& core() const { return core_; }
+  const std::map<model::JobId, JobRecord>& live_jobs() const { return jobs_; }
+  const std::map<std::string, store::SecretRow>& secrets() const { return secrets_; }
+  /// An id, or a name: the newest job so called, over or not.
+  Result<model::JobId> resolve_job(const std::string& id_or_name) const;
+  Result<api::JobStatus> job_status(model::JobId id) const;
+  Result<api::JobList> list_jobs(const store::JobFilter& filter) const;
+  Result<api::WhyAnswer> why(model::JobId id) const;
+  std::vector<api::NodeStatus> node_statuses() const;
+  std::uint64_t sequence() const { return sequence_; }
+
+ private:
+  // ledger_core.cc: events into the core, decisions out of it.
+  Result<void> apply(sched::EventBody body, const std::string& actor, const std::string& request_id);
+  Result<std::vector<sched::Decision>> decide(sched::EventBody body, const std::string& actor,
+                                              const std::string& request_id);
+  void carry_out(const std::vector<sched::Decision>& decisions);
+  void carry_out(const sched::Place& place);
+  void carry_out(const sched::Stop& stop);
+  void carry_out(const sched::Requeue& requeue);
+  void carry_out(const sched::Finish& finish);
+  void carry_out(const sched::Refuse& refuse);
+  void carry_out(const sched::Block& block);
+  void follow_state(JobRecord& record);
+  void note(model::JobId job, std::string kind, std::string text, Json detail = {});
+  JobRecord* find_live(model::JobId id);
+  api::TaskStatus* find_task(const model::TaskId& task);
+
+  // ledger_facts.cc
+  void on(const engine::NodeObserved& fact, TimeMs at_ms);
+  void on(const engine::ImageReady& fact, TimeMs at_ms);
+  void on(const engine::GangCreated& fact, TimeMs at_ms);
+  void on(const engine::GangReleased& fact, TimeMs at_ms);
+  void on(const engine::TaskEnded& fact, TimeMs at_ms);
+  void on(const engine::AttemptGone& fact, TimeMs at_ms);
+  void on(const engine::ReportLines& fact, TimeMs at_ms);
+
+  // ledger_submit.cc
+  Result<std::vector<sched::JobRequest::Dependency>> resolve_dependencies(const model::JobSpec& spec) const;
+  std::optional<SubmitOutcome> repeated_submit(const SubmitCommand& command) const;
+  Result<void> check_submit(const SubmitCommand& command) const;
+
+  TimeMs now_ms() const;
+
+  const Clock& clock_;
+  store::Store& store_;
+  LedgerOptions options_;
+  sched::Core core_;
+  std::map<model::JobId, JobRecord> jobs_;  ///< Not over, or over in this step.
+  std::map<std::string, store::SecretRow> secrets_;
+  std::uint64_t sequence_ = 0;
+  std::uint64_t last_event_id_ = 0;
+  std::uint64_t last_job_id_ = 0;
+  std::uint64_t last_snapshot_sequence_ = 0;
+  bool is_first_snapshot_due_ = true;
+  Step step_;
+  std::set<model::JobId> dirty_jobs_;
+  std::string refusal_;  ///< Of the submission being decided.
+  ErrorCode refusal_code_ = ErrorCode::kInternal;
+};
+
+}  // namespace busbar::control

@@ -1,0 +1,188 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "control/internal/event_text.h"
+#include "control/ledger.h"
+#include "model/job_json.h"
+
+namespace busbar::control {
+
+TimeMs Ledger::now_ms() const { return std::max(clock_.now_ms(), core_.now_ms()); }
+
+JobRecord* Ledger::find_live(model::JobId id) {
+  const auto found = jobs_.find(id);
+  return found == jobs_.end() ? nullptr : &found->second;
+}
+
+api::TaskStatus* Ledger::find_task(const model::TaskId& task) {
+  JobRecord* record = find_live(task.attempt.job);
+  if (record == nullptr || record->attempts.empty()) return nullptr;
+  api::AttemptStatus& attempt = record->attempts.back();
+  if (attempt.number != task.attempt.number || task.rank >= attempt.tasks.size()) return nullptr;
+  return &attempt.tasks[task.rank];
+}
+
+void Ledger::note(model::JobId job, std::string kind, std::string text, Json detail) {
+  step_.events.push_back({.id = ++last_event_id_,
+                          .time_ms = now_ms(),
+                          .job = job,
+                          .kind = std::move(kind),
+                          .text = std::move(text),
+                          .detail_json = detail.is_null() ? "" : detail.dump()});
+}
+
+Result<std::vector<sched::Decision>> Ledger::decide(sched::EventBody body, const std::string& actor,
+                                                    const std::string& request_id) {
+  sched::Event event{.time_ms = now_ms(), .body = std::move(body), .actor = actor, .request_id = request_id};
+  TRY_ASSIGN(std::vector<sched::Decision> decisions, core_.apply(event));
+  sched::JournalRecord record{.sequence = ++sequence_,
+                              .event = std::move(event),
+                              .decisions = decisions,
+                              .state_hash = core_.state_hash()};
+  step_.transaction.frames.push_back({.sequence = record.sequence, .bytes = sched::encode_frame(record)});
+  return decisions;
+}
+
+Result<void> Ledger::apply(sched::EventBody body, const std::string& actor, const std::string& request_id) {
+  TRY_ASSIGN(const std::vector<sched::Decision> decisions, decide(std::move(body), actor, request_id));
+  carry_out(decisions);
+  return {};
+}
+
+void Ledger::carry_out(const std::vector<sched::Decision>& decisions) {
+  for (const sched::Decision& decision : decisions) {
+    std::visit([this](const auto& one) { carry_out(one); }, decision);
+  }
+}
+
+void Ledger::follow_state(JobRecord& record) {
+  if (const auto view = core_.find_job(record.id)) record.state = view->state;
+  dirty_jobs_.insert(record.id);
+}
+
+void Ledger::carry_out(const sched::Place& place) {
+  JobRecord* record = find_live(place.attempt.job);
+  CHECK(record != nullptr, "the core placed a job that the ledger does not have");
+  const TimeMs at_ms = now_ms();
+  api::AttemptStatus attempt{.number = place.attempt.number, .placed_ms = at_ms, .chip = place.placement.chip};
+  for (const model::TaskPlacement& task : place.placement.tasks) {
+    const model::Node* node = core_.find_node(task.node);
+    attempt.tasks.push_back({.rank = task.rank,
+                             .node = node == nullptr ? "" : node->name,
+                             .cards = task.cards,
+                             .state = "creating"});
+  }
+  record->attempts.push_back(std::move(attempt));
+  record->report_offsets.clear();
+  record->reason = place.reason;
+  record->peak_gflops = peak_gflops_of(core_, record->spec, place.placement);
+  record->account.placed(at_ms);
+  follow_state(*record);
+  note(record->id, "placed", placed_text(record->attempts.back(), place.reason));
+  step_.transaction.attempts.push_back(
+      {.id = place.attempt, .is_over = false, .launch_json = model::to_json(place.placement).dump()});
+  step_.orders.push_back(StartOrder{.attempt = place.attempt,
+                                    .placement = place.placement,
+                                    .spec = record->spec,
+                                    .user = record->user,
+                                    .has_terminal = record->has_terminal});
+}
+
+void Ledger::carry_out(const sched::Stop& stop) {
+  JobRecord* record = find_live(stop.attempt.job);
+  if (record == nullptr) return;
+  follow_state(*record);
+  record->reason = stop_text(stop);
+  note(record->id, "stopping", record->reason);
+  const model::CheckpointPolicy& checkpoint = record->spec.checkpoint;
+  step_.orders.push_back(StopOrder{.attempt = stop.attempt,
+                                   .grace_ms = record->grace_override_ms.value_or(checkpoint.grace_ms),
+                                   .signal_first = signal_number(checkpoint.signal)});
+}
+
+void Ledger::carry_out(const sched::Requeue& requeue) {
+  JobRecord* record = find_live(requeue.job);
+  if (record == nullptr) return;
+  const TimeMs at_ms = now_ms();
+  record->account.attempt_ended(at_ms, requeue.because);
+  ++record->restarts;
+  if (api::AttemptStatus* attempt = record->current_attempt()) {
+    attempt->exit_class = model::exit_class_name(requeue.because);
+    attempt->reason = record->reason;
+  }
+  const std::string cause = record->reason;
+  record->reason = requeue_text(requeue, cause, at_ms);
+  follow_state(*record);
+  note(record->id, "requeued", record->reason);
+}
+
+void Ledger::carry_out(const sched::Finish& finish) {
+  JobRecord* record = find_live(finish.job);
+  if (record == nullptr) return;
+  const TimeMs at_ms = now_ms();
+  record->state = finish.state;
+  record->exit_class = finish.exit_class;
+  record->exit_code = finish.exit_code;
+  record->reason = finish_text(*record, finish);
+  record->ended_ms = at_ms;
+  if (api::AttemptStatus* attempt = record->current_attempt(); attempt != nullptr && attempt->exit_class.empty()) {
+    record->account.attempt_ended(at_ms, finish.exit_class);
+    attempt->exit_class = model::exit_class_name(finish.exit_class);
+    attempt->reason = record->reason;
+    if (attempt->ended_ms == 0) attempt->ended_ms = at_ms;
+  }
+  record->account.finished(at_ms);
+  dirty_jobs_.insert(record->id);
+  note(record->id, std::string(model::job_state_name(finish.state)), record->reason);
+}
+
+void Ledger::carry_out(const sched::Refuse& refuse) {
+  refusal_ = refuse.reason;
+  refusal_code_ = refuse.code;
+}
+
+void Ledger::carry_out(const sched::Block& block) {
+  JobRecord* record = find_live(block.job);
+  if (record == nullptr) return;
+  record->reason = block.reason;
+  follow_state(*record);
+  note(record->id, block.is_blocked ? "blocked" : "unblocked", block.reason);
+}
+
+void Ledger::tick() {
+  // A tick that the core did not ask for would only lengthen the journal.
+  const auto wakeup = core_.next_wakeup();
+  if (!wakeup || *wakeup > clock_.now_ms()) return;
+  const auto done = apply(sched::Tick{}, "server", "");
+  CHECK(done.has_value(), "the core refused a tick");
+}
+
+bool Ledger::has_changes() const {
+  return !dirty_jobs_.empty() || !step_.transaction.is_empty() || !step_.events.empty() || !step_.orders.empty();
+}
+
+Step Ledger::take_step() {
+  for (const model::JobId id : dirty_jobs_) {
+    const auto found = jobs_.find(id);
+    if (found == jobs_.end()) continue;
+    step_.transaction.jobs.push_back(to_row(found->second));
+    step_.changed_jobs.push_back(to_status(found->second, now_ms(), Detail::kFull));
+    if (model::is_terminal(found->second.state)) jobs_.erase(found);
+  }
+  dirty_jobs_.clear();
+  step_.transaction.events = step_.events;
+  if (sequence_ - last_snapshot_sequence_ >= options_.snapshot_every_steps || (is_first_snapshot_due_ && sequence_ > 0)) {
+    step_.transaction.snapshot = core_.snapshot();
+    step_.transaction.snapshot_sequence = sequence_;
+    last_snapshot_sequence_ = sequence_;
+    is_first_snapshot_due_ = false;
+  }
+  return std::exchange(step_, Step{});
+}
+
+}  // namespace busbar::control

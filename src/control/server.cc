@@ -1,0 +1,128 @@
+#include "control/server.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <utility>
+
+#include "control/auth.h"
+#include "control/controller.h"
+#include "control/launch_builder.h"
+#include "control/log_streamer.h"
+#include "control/metrics.h"
+#include "control/rest.h"
+#include "control/secret_box.h"
+#include "control/watchers.h"
+#include "os/gate.h"
+#include "os/log.h"
+
+namespace busbar::control {
+namespace {
+
+api::ServerStatus describe(const Server::Dependencies& dependencies) {
+  api::ServerStatus status{.version = dependencies.version,
+                           .build_id = dependencies.build_id,
+                           .started_ms = dependencies.clock.now_ms(),
+                           .runtime = dependencies.runtime};
+  for (const engine::Capability& capability : dependencies.engine->capabilities()) {
+    status.capabilities.push_back(
+        {.name = capability.name, .is_available = capability.is_available, .detail = capability.detail});
+  }
+  return status;
+}
+
+/// Members are destroyed from the last to the first: whoever is called dies after its callers.
+class RunningServer final : public Server {
+ public:
+  RunningServer(const ServerConfig& config, Dependencies dependencies)
+      : config_(config), dependencies_(std::move(dependencies)) {}
+  ~RunningServer() override { stop(); }
+
+  Result<void> open();
+  std::string url() const override { return fmt::format("http://{}:{}", config_.listen_address, http_->port()); }
+  void stop() override;
+
+ private:
+  Result<void> open_http();
+  net::HttpServerOptions http_options() const;
+
+  const ServerConfig config_;
+  Dependencies dependencies_;
+  Metrics metrics_;
+  std::optional<TokenAuth> auth_;
+  std::optional<SecretBox> secret_box_;
+  std::unique_ptr<LogStreamer> logs_;
+  std::unique_ptr<Watchers> watchers_;
+  std::unique_ptr<PlanLaunchBuilder> launches_;
+  std::unique_ptr<Controller> controller_;
+  std::unique_ptr<os::WorkQueue> background_;
+  std::unique_ptr<Rest> rest_;
+  std::unique_ptr<net::HttpServer> http_;
+};
+
+Result<void> RunningServer::open() {
+  if (config_.auth == "token") {
+    TRY_ASSIGN(auth_, TokenAuth::open(config_.state_dir, dependencies_.random));
+  }
+  TRY_ASSIGN(secret_box_, SecretBox::open(config_.state_dir));
+  TRY_ASSIGN(logs_, LogStreamer::start());
+  engine::Engine& engine = *dependencies_.engine;
+  watchers_ = std::make_unique<Watchers>(engine, *logs_);
+  launches_ = std::make_unique<PlanLaunchBuilder>(engine, *secret_box_);
+  TRY_ASSIGN(controller_, Controller::start({.store = *dependencies_.store,
+                                             .engine = engine,
+                                             .launches = *launches_,
+                                             .listener = *watchers_,
+                                             .clock = dependencies_.clock,
+                                             .metrics = metrics_},
+                                            {.snapshot_every_steps = static_cast<std::uint64_t>(config_.snapshot_every_steps),
+                                             .queues = config_.queues}));
+  return open_http();
+}
+
+net::HttpServerOptions RunningServer::http_options() const {
+  return {.bind_address = config_.listen_address,
+          .port = static_cast<std::uint16_t>(config_.port),
+          .threads = static_cast<int>(config_.api_threads),
+          .max_body_bytes = static_cast<std::size_t>(config_.max_body_bytes),
+          .allowed_hosts = config_.allowed_hosts};
+}
+
+Result<void> RunningServer::open_http() {
+  background_ = std::make_unique<os::WorkQueue>(os::WorkQueueOptions{.name = "background", .max_pending = 64});
+  rest_ = std::make_unique<Rest>(Rest::Dependencies{.controller = *controller_,
+                                                    .watchers = *watchers_,
+                                                    .engine = *dependencies_.engine,
+                                                    .store = *dependencies_.store,
+                                                    .launches = *launches_,
+                                                    .auth = auth_ ? &*auth_ : nullptr,
+                                                    .secrets = *secret_box_,
+                                                    .logs = *logs_,
+                                                    .metrics = metrics_,
+                                                    .clock = dependencies_.clock,
+                                                    .local_user = process_user_name(),
+                                                    .server = describe(dependencies_),
+                                                    .background = *background_,
+                                                    .scratch_dir = config_.state_dir});
+  TRY_ASSIGN(http_, net::HttpServer::start(http_options(), *rest_));
+  LOG(kInfo, "listening", {{"url", url()}});
+  return {};
+}
+
+void RunningServer::stop() {
+  if (http_) http_->stop(config_.shutdown_grace_ms);
+  if (background_) background_->stop();
+  if (controller_) controller_->stop();
+  if (logs_) logs_->stop();
+  dependencies_.engine->shutdown();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::start(const ServerConfig& config, Dependencies dependencies) {
+  auto server = std::make_unique<RunningServer>(config, std::move(dependencies));
+  TRY(server->open());
+  return server;
+}
+
+}  // namespace busbar::control

@@ -1,0 +1,96 @@
+#include "control/watchers.h"
+
+#include <utility>
+
+namespace busbar::control {
+namespace {
+
+bool send_job(net::SseWriter& writer, const api::JobStatus& status) {
+  const bool is_sent = writer.send({.event = "job", .data = api::to_json(status).dump()});
+  if (is_sent && model::is_terminal(status.state)) writer.end();
+  return is_sent && !model::is_terminal(status.state);
+}
+
+bool send_event(net::SseWriter& writer, const api::EventStatus& event) {
+  return writer.send({.id = std::to_string(event.id), .event = "event", .data = api::to_json(event).dump()});
+}
+
+Json end_of(const api::JobStatus& status) {
+  Json end = Json::object({{"id", status.id.value},
+                           {"state", std::string(model::job_state_name(status.state))},
+                           {"reason", status.reason}});
+  if (status.exit_code) end.set("exit_code", std::int64_t{*status.exit_code});
+  return end;
+}
+
+}  // namespace
+
+api::EventStatus to_event_status(const store::EventRow& row) {
+  return {.id = row.id, .time_ms = row.time_ms, .job = row.job, .kind = row.kind, .text = row.text};
+}
+
+void Watchers::watch_job(const api::JobStatus& now, net::SseWriter writer) {
+  if (!send_job(writer, now)) return;
+  const std::lock_guard lock(mutex_);
+  jobs_.emplace(now.id, std::move(writer));
+}
+
+void Watchers::watch_events(std::optional<model::JobId> job, const std::vector<api::EventStatus>& past,
+                            net::SseWriter writer) {
+  for (const api::EventStatus& event : past) {
+    if (!send_event(writer, event)) return;
+  }
+  const std::lock_guard lock(mutex_);
+  events_.push_back({.job = job, .writer = std::move(writer)});
+}
+
+std::vector<LogTask> Watchers::log_tasks(model::JobId job, const api::AttemptStatus& attempt) const {
+  std::vector<LogTask> tasks;
+  for (const api::TaskStatus& task : attempt.tasks) {
+    const model::TaskId id{.attempt = {job, attempt.number}, .rank = task.rank};
+    tasks.push_back({.rank = task.rank, .attempt = attempt.number, .files = [this, id] { return engine_.logs(id); }});
+  }
+  return tasks;
+}
+
+void Watchers::stream_logs(const api::JobStatus& now, LogStreamRequest request, net::SseWriter writer) {
+  request.job = now.id;
+  for (const api::AttemptStatus& attempt : now.attempts) {
+    for (LogTask& task : log_tasks(now.id, attempt)) request.tasks.push_back(std::move(task));
+  }
+  if (model::is_terminal(now.state)) request.end = end_of(now);
+  if (!request.end) {
+    const std::lock_guard lock(mutex_);
+    followed_attempts_[now.id] = now.attempt;
+  }
+  logs_.stream(std::move(request), std::move(writer));
+}
+
+void Watchers::on_job(const api::JobStatus& status) {
+  bool is_new_attempt = false;
+  bool is_followed = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto [begin, end] = jobs_.equal_range(status.id);
+    for (auto it = begin; it != end;) it = send_job(it->second, status) ? std::next(it) : jobs_.erase(it);
+    if (const auto found = followed_attempts_.find(status.id); found != followed_attempts_.end()) {
+      is_followed = true;
+      is_new_attempt = status.attempt > found->second;
+      found->second = status.attempt;
+      if (model::is_terminal(status.state)) followed_attempts_.erase(found);
+    }
+  }
+  if (is_new_attempt) logs_.add_tasks(status.id, log_tasks(status.id, status.attempts.back()));
+  if (is_followed && model::is_terminal(status.state)) logs_.job_over(status.id, end_of(status));
+}
+
+void Watchers::on_event(const store::EventRow& row) {
+  const api::EventStatus event = to_event_status(row);
+  const std::lock_guard lock(mutex_);
+  std::erase_if(events_, [&](EventWatcher& watcher) {
+    if (watcher.job && *watcher.job != event.job) return false;
+    return !send_event(watcher.writer, event);
+  });
+}
+
+}  // namespace busbar::control

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "control/controller.h"
+#include "control/log_streamer.h"
+#include "net/sse.h"
+
+namespace busbar::control {
+
+/// Sends committed changes to whoever watches. Thread-safe; told by the control thread. A watcher whose client is gone
+/// or too slow is dropped at the next change.
+class Watchers final : public ChangeListener {
+ public:
+  /// Borrows both.
+  Watchers(engine::Engine& engine, LogStreamer& logs) : engine_(engine), logs_(logs) {}
+
+  /// `job` events: first `now`, then each change; the stream ends after the one that says that the job is over.
+  void watch_job(const api::JobStatus& now, net::SseWriter writer);
+  /// `event` events; of one job, or of all.
+  void watch_events(std::optional<model::JobId> job, const std::vector<api::EventStatus>& past, net::SseWriter writer);
+  /// Sends the output of all attempts that pass the request's filters, and of later ones if it follows. The request's
+  /// tasks and end are filled in here.
+  void stream_logs(const api::JobStatus& now, LogStreamRequest request, net::SseWriter writer);
+
+  void on_job(const api::JobStatus& status) override;
+  void on_event(const store::EventRow& event) override;
+
+ private:
+  struct EventWatcher {
+    std::optional<model::JobId> job = {};
+    net::SseWriter writer;
+  };
+  std::vector<LogTask> log_tasks(model::JobId job, const api::AttemptStatus& attempt) const;
+
+  engine::Engine& engine_;
+  LogStreamer& logs_;
+  std::mutex mutex_;
+  std::multimap<model::JobId, net::SseWriter> jobs_;
+  std::vector<EventWatcher> events_;
+  std::map<model::JobId, std::uint32_t> followed_attempts_;  ///< The last attempt that the log streams know of.
+};
+
+api::EventStatus to_event_status(const store::EventRow& row);
+
+}  // namespace busbar::control
