@@ -15,8 +15,8 @@ namespace busbar::launch {
 
 /// Where a card-second of a job went; each belongs to exactly one (design §1, "efficiency accounted per job").
 /// queue: asked for, not granted · image: rootfs being made · start: containers, barrier, rendezvous, until the first
-/// step (or until user code runs, for jobs without reports) · compute: user code at work · checkpoint: the SDK said so ·
-/// idle: running, but no report for longer than `idle_after_ms` although the job reports steps · lost: work after the
+/// step (or until user code runs, for jobs without reports) · compute: user code at work · checkpoint: the SDK said so
+/// · idle: running, but no report for longer than `idle_after_ms` although the job reports steps · lost: work after the
 /// last checkpoint of an attempt that failed or was preempted, and the time to stop it.
 enum class Bucket { kQueue, kImage, kStart, kCompute, kCheckpoint, kIdle, kLost };
 inline constexpr std::size_t kBucketCount = 7;
@@ -28,13 +28,13 @@ struct Report {
   Kind kind = Kind::kMessage;
   TimeMs time_ms = 0;
   std::int64_t step = 0;
-  std::int64_t total_steps = 0;   ///< 0: unknown.
-  std::int64_t samples = 0;       ///< Since the job began, all processes together.
+  std::int64_t total_steps = 0;  ///< 0: unknown.
+  std::int64_t samples = 0;      ///< Since the job began, all processes together.
   std::int64_t tokens = 0;
   double loss = 0;
   bool has_loss = false;
   std::vector<std::pair<std::string, double>> metrics = {};
-  std::string text = {};          ///< Message, or the checkpoint's path.
+  std::string text = {};  ///< Message, or the checkpoint's path.
 };
 /// kInvalidArgument for a line that is not ours: it is counted and left out, never fatal.
 Result<Report> parse_report_line(std::string_view line);
@@ -46,9 +46,9 @@ class EfficiencyAccount {
   /// `milli_cards`: of the whole gang (1000 x tasks where it has no cards).
   EfficiencyAccount(TimeMs submitted_ms, std::int64_t milli_cards);
 
-  void placed(TimeMs at_ms);         ///< An attempt got its cards: image begins.
-  void image_ready(TimeMs at_ms);    ///< start begins.
-  void started(TimeMs at_ms);        ///< Released from the barrier.
+  void placed(TimeMs at_ms);       ///< An attempt got its cards: image begins.
+  void image_ready(TimeMs at_ms);  ///< start begins.
+  void started(TimeMs at_ms);      ///< Released from the barrier.
   void report(const Report& report);
   /// The attempt is over; `is_lost`: what followed the last checkpoint counts as lost. Back to queue unless `finished`.
   void attempt_ended(TimeMs at_ms, model::ExitClass exit_class);
@@ -61,7 +61,7 @@ class EfficiencyAccount {
     std::int64_t step = 0;
     std::int64_t total_steps = 0;
     std::optional<double> loss = {};
-    std::optional<double> steps_per_second = {};    ///< Over the last reports.
+    std::optional<double> steps_per_second = {};  ///< Over the last reports.
     std::optional<double> samples_per_second = {};
     std::optional<double> tokens_per_second = {};
     std::optional<std::int64_t> eta_ms = {};
@@ -75,7 +75,10 @@ class EfficiencyAccount {
   static Result<EfficiencyAccount> from_json(const Json& json);
 
  private:
-  struct Span { Bucket bucket = Bucket::kQueue; TimeMs begin_ms = 0; };
+  struct Span {
+    Bucket bucket = Bucket::kQueue;
+    TimeMs begin_ms = 0;
+  };
   std::int64_t milli_cards_ = 0;
   std::array<std::int64_t, kBucketCount> settled_ = {};
   Span current_ = {};

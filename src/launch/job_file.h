@@ -28,17 +28,22 @@ struct ParsedJob {
 
 /// A job file (YAML or JSON) to the effective job: aliases resolved, defaults filled in, every error found in one pass
 /// (docs/job-file.md). Values given by the caller (command line flags) come as `overrides`: "resources.cpus=4" in the
-/// file's own words, applied after the file and reported with line 0. Pure; safe on any bytes.
-ParsedJob parse_job_file(std::string_view text, const std::vector<std::string>& overrides = {});
+/// file's own words, applied after the file and reported with line 0. Relative host paths (volumes, image) and a
+/// missing or relative `workdir` of `image: host` are taken from `base_directory`, an absolute path: the job file's own
+/// folder; without it they are errors. Pure; safe on any bytes.
+ParsedJob parse_job_file(std::string_view text, const std::vector<std::string>& overrides = {},
+                         std::string_view base_directory = {});
 
 /// A shell script with `#SBATCH` lines: the options become fields, the script itself becomes `run`. Options that have
 /// no meaning here are warnings, options that would change the job's meaning if ignored are errors.
-ParsedJob parse_sbatch(std::string_view script, const std::vector<std::string>& overrides = {});
+ParsedJob parse_sbatch(std::string_view script, const std::vector<std::string>& overrides = {},
+                       std::string_view base_directory = {});
 /// True if the text starts with "#!" or has a "#SBATCH" line at its head.
 bool looks_like_sbatch(std::string_view text);
 
 /// "jobs/x.yaml:3:5: error: ..." one line each, with the source line and a caret below where there is one.
-std::string format_diagnostics(std::string_view file_name, std::string_view text, const std::vector<Diagnostic>& diagnostics);
+std::string format_diagnostics(std::string_view file_name, std::string_view text,
+                               const std::vector<Diagnostic>& diagnostics);
 
 /// JSON Schema (draft 2020-12) of the job file, for editors; served at /v1/schema/job.json, printed by `busbar schema`.
 std::string job_file_schema();

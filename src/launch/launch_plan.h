@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "model/cluster.h"
 #include "model/job.h"
+#include "model/spec_text.h"
 
 namespace busbar::launch {
 
@@ -15,8 +16,8 @@ namespace busbar::launch {
 struct NodeFacts {
   model::NodeId id = {};
   std::string name = {};
-  std::string address = "127.0.0.1";       ///< Where other tasks of the gang reach it.
-  std::string network_interface = "lo";    ///< For NCCL, gloo and OpenMPI.
+  std::string address = "127.0.0.1";     ///< Where other tasks of the gang reach it.
+  std::string network_interface = "lo";  ///< For NCCL, gloo and OpenMPI.
 };
 
 /// Facts found by probing the image, which change the environment.
@@ -48,7 +49,7 @@ struct TaskPlan {
   std::string workdir = {};
   /// Files to place below /run/busbar: name -> content (hostfile, run script).
   std::map<std::string, std::string> files = {};
-  bool ends_gang = false;  ///< When this task exits the gang is done (mpirun's leader).
+  bool ends_gang = false;     ///< When this task exits the gang is done (mpirun's leader).
   bool is_host_only = false;  ///< Waits for work from the leader (mpirun's other tasks); its exit means nothing.
 };
 
@@ -61,10 +62,7 @@ Result<std::vector<TaskPlan>> plan_launch(const LaunchInput& input);
 std::vector<model::JobSpec> expand_array(const model::JobSpec& spec);
 
 /// Slurm's "0-7", "1,3,5-9:2", "0-99%4" and a bare count "8" (0..7). At most 10,000 indices.
-struct ArrayRange {
-  std::vector<std::uint32_t> indices = {};
-  std::uint32_t parallel = 0;
-};
-Result<ArrayRange> parse_array(std::string_view text);
+using model::ArrayRange;
+using model::parse_array;
 
 }  // namespace busbar::launch

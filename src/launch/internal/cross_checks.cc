@@ -1,0 +1,144 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "launch/internal/document.h"
+#include "launch/internal/launcher_env.h"
+#include "model/spec_text.h"
+
+namespace busbar::launch::internal {
+namespace {
+
+using model::JobSpec;
+using model::JobType;
+using model::Launcher;
+
+bool is_fraction(const model::AcceleratorRequest& request) {
+  return request.per_node.value % 1000 != 0;
+}
+
+bool asks_for_fraction(const JobSpec& spec) {
+  return (spec.resources.accelerators && is_fraction(*spec.resources.accelerators)) ||
+         std::any_of(spec.any_of.begin(), spec.any_of.end(), is_fraction);
+}
+
+/// The fewest whole cards a node may get; 0 where the job asks for none.
+std::int64_t fewest_cards(const JobSpec& spec) {
+  if (spec.resources.accelerators) {
+    return spec.resources.accelerators->per_node.value / 1000;
+  }
+  std::int64_t fewest = 0;
+  for (const model::AcceleratorRequest& request : spec.any_of) {
+    const std::int64_t cards = request.per_node.value / 1000;
+    fewest = fewest == 0 ? cards : std::min(fewest, cards);
+  }
+  return fewest;
+}
+
+void check_program(Reader& reader) {
+  JobSpec& spec = reader.spec();
+  if (spec.name.empty()) {
+    spec.name = std::string(model::job_type_name(spec.type));
+  }
+  if (spec.type != JobType::kDev && spec.run.find_first_not_of(" \t\r\n") == std::string::npos) {
+    reader.error_at("run", "a job needs run", "add run: python3 train.py, or type: dev for a shell");
+  }
+  if (spec.type == JobType::kDev) {
+    if (spec.max_nodes != 1) {
+      reader.error_at("nodes", "a dev shell has one node", "leave nodes out");
+    }
+    if (!spec.array.empty()) {
+      reader.error_at("array", "a dev shell is not an array", "leave array out");
+    }
+    if (reader.has("launcher") && spec.launcher != Launcher::kNone) {
+      reader.error_at("launcher", "a dev shell starts no processes of its own", "leave launcher out");
+    }
+  }
+  if (spec.array_index && !spec.array.empty()) {
+    reader.error_at("array_index", "set on the members of an array, so not together with array", "leave it out");
+  }
+}
+
+void check_cards(Reader& reader) {
+  JobSpec& spec = reader.spec();
+  if (spec.resources.accelerators && reader.has("any_of")) {
+    reader.error_at("any_of", "both any_of and resources.accelerators are given", "keep one of them");
+  }
+  if (asks_for_fraction(spec)) {
+    if (reader.has("launcher") && (spec.launcher == Launcher::kTorchrun || spec.launcher == Launcher::kMpirun)) {
+      reader.error_at(
+          "launcher",
+          fmt::format("a fraction of a card is for one process, so not for {}", model::launcher_name(spec.launcher)),
+          "use launcher: none or launcher: direct, or whole cards");
+    }
+    if (spec.procs_per_node > 1) {
+      reader.error_at("procs_per_node", "a fraction of a card is for one process",
+                      "leave it out, or ask for whole cards");
+    }
+  }
+  const std::int64_t cards = fewest_cards(spec);
+  if (spec.launcher == Launcher::kDirect && cards > 0 && spec.procs_per_node > cards) {
+    reader.error_at("procs_per_node",
+                    fmt::format("launcher direct starts one process per card: {} processes for {} cards",
+                                spec.procs_per_node, cards),
+                    "lower it, ask for more cards, or use launcher: none");
+  }
+  if (reader.has("topology.required") && reader.has("topology.preferred")) {
+    reader.error_at("topology.preferred", "both required and preferred are given", "keep one of them");
+  }
+}
+
+void check_launcher(Reader& reader) {
+  JobSpec& spec = reader.spec();
+  if (!reader.has("launcher") && (spec.type == JobType::kDev || asks_for_fraction(spec))) {
+    spec.launcher = Launcher::kNone;
+  }
+  for (const auto& [name, value] : spec.env) {
+    if (is_owned_by_launcher(spec.launcher, name)) {
+      reader.warning_at("env",
+                        fmt::format("{} is set by launcher {}, which wins over this value", name,
+                                    model::launcher_name(spec.launcher)),
+                        "leave it out, or use launcher: none");
+    }
+  }
+}
+
+void check_lifecycle(Reader& reader) {
+  JobSpec& spec = reader.spec();
+  if (reader.has("restart.on") && spec.restart.max == 0) {
+    reader.warning_at("restart.on", "has no effect while restart.max is 0", "add max: 3");
+  }
+  const model::EfficiencyHint& hint = spec.efficiency;
+  if (hint.flops_per_token > 0 && hint.parameters > 0) {
+    reader.error_at("efficiency.parameters", "both flops_per_token and parameters are given", "keep one of them");
+  }
+  if (hint.flops_per_sample > 0 && (hint.flops_per_token > 0 || hint.parameters > 0)) {
+    reader.error_at("efficiency.flops_per_sample", "FLOPs are counted by sample or by token, not both",
+                    "keep one of them");
+  }
+}
+
+void check_secrets(Reader& reader) {
+  std::set<std::string> seen;
+  for (const model::SecretRef& secret : reader.spec().secrets) {
+    if (!seen.insert(secret.name + "\n" + secret.env).second) {
+      reader.error_at("secrets", fmt::format("\"{}\" is given twice", secret.name), "keep one of them");
+    }
+    if (!secret.env.empty() && reader.spec().env.count(secret.env) > 0) {
+      reader.error_at("secrets", fmt::format("{} is also in env", secret.env), "keep one of them");
+    }
+  }
+}
+
+}  // namespace
+
+void check_across_fields(Reader& reader) {
+  check_program(reader);
+  check_cards(reader);
+  check_launcher(reader);
+  check_lifecycle(reader);
+  check_secrets(reader);
+}
+
+}  // namespace busbar::launch::internal

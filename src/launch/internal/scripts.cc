@@ -1,0 +1,159 @@
+#include "launch/internal/scripts.h"
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+
+namespace busbar::launch::internal {
+namespace {
+
+/// Signals reach every process of the group at once (init_script). A shell that died of one would take its program
+/// down before that could save, so the shells outlive the program and end after it.
+constexpr std::string_view kOutlive =
+    "trap 'exit 143' TERM\n"
+    "trap 'exit 130' INT\n"
+    "trap 'exit 129' HUP\n"
+    "trap : USR1 USR2\n";
+
+constexpr std::string_view kWaitForever =
+    "trap 'exit 0' TERM INT HUP\n"
+    "trap : USR1 USR2\n"
+    "while :; do\n"
+    "  sleep 86400 &\n"
+    "  wait \"$!\"\n"
+    "done\n";
+
+/// In the same shell as `run`, so that it may export variables and change folders.
+std::string setup_part(const model::JobSpec& spec) {
+  return spec.setup.empty() ? "" : "set -e\n. /run/busbar/setup\nset +e\n";
+}
+
+/// A script with its own first line is executed, so that its interpreter counts; other text is shell text.
+std::string run_part(const model::JobSpec& spec) {
+  return spec.run.starts_with("#!") ? "/run/busbar/run\n" : ". /run/busbar/run\n";
+}
+
+}  // namespace
+
+std::string init_script() {
+  return R"(#!/bin/sh
+# Process 1 of a busbar task: hands signals on, ends with the exit code of task.sh.
+shell=/bin/sh
+if command -v bash >/dev/null 2>&1; then shell=bash; fi
+# A shell starts background processes with SIGINT and SIGQUIT ignored; undo that where env can.
+clean=
+if env --default-signal=INT,QUIT true >/dev/null 2>&1; then clean='env --default-signal=INT,QUIT'; fi
+BUSBAR_SHELL=$shell
+export BUSBAR_SHELL
+forward() {
+  trap '' "$1"
+  kill -s "$1" 0
+  trap "forward $1" "$1"
+}
+exec 3<&0
+$clean "$shell" /run/busbar/task.sh <&3 3<&- &
+child=$!
+exec 3<&- </dev/null
+for signal in TERM INT HUP QUIT USR1 USR2; do
+  trap "forward $signal" "$signal"
+done
+while :; do
+  wait "$child"
+  code=$?
+  # A signal interrupts wait while the child still lives.
+  if kill -0 "$child" 2>/dev/null; then continue; fi
+  # It may have ended during an interrupted wait; then its own code is still to be had.
+  if [ "$code" -gt 128 ]; then
+    wait "$child" 2>/dev/null
+    again=$?
+    if [ "$again" -ne 127 ]; then code=$again; fi
+  fi
+  exit "$code"
+done
+)";
+}
+
+std::string task_script(const model::JobSpec& spec) {
+  return std::string(kOutlive) + setup_part(spec) + run_part(spec);
+}
+
+std::string process_script(const model::JobSpec& spec) {
+  return std::string(kOutlive) + run_part(spec);
+}
+
+std::string direct_script(const model::JobSpec& spec, const DirectProcesses& processes) {
+  // Ends are told through a pipe, because POSIX sh cannot wait for whichever child ends first.
+  constexpr std::string_view kSupervise = R"(fifo=$(mktemp -u "${{TMPDIR:-/tmp}}/busbar-direct-XXXXXX")
+mkfifo "$fifo" || exit 1
+exec 3<&0 4<>"$fifo"
+rm -f "$fifo"
+local_rank=0
+while [ "$local_rank" -lt {count} ]; do
+  (
+    trap : TERM INT HUP USR1 USR2
+    LOCAL_RANK=$local_rank
+    RANK=$(({first} + local_rank))
+    export LOCAL_RANK RANK
+{slurm}    "$BUSBAR_SHELL" /run/busbar/process.sh <&3 3<&- 4>&-
+    echo "$?" >&4
+  ) &
+  local_rank=$((local_rank + 1))
+done
+exec 3<&-
+left={count}
+first=0
+while [ "$left" -gt 0 ]; do
+  # A signal may interrupt the read; the line comes with the next one.
+  read -r code <&4 || continue
+  if [ "$code" = late ]; then break; fi
+  left=$((left - 1))
+  if [ "$code" -ne 0 ] && [ "$first" -eq 0 ]; then
+    first=$code
+    # One process failed: the others would wait for it without end. Process 1 sends the signal to all.
+    trap '' TERM
+    if [ "$left" -gt 0 ]; then
+      kill -s TERM "$PPID"
+      (sleep 5; echo late >&4) >/dev/null 2>&1 &
+    fi
+  fi
+done
+exit "$first"
+)";
+  const std::string slurm = processes.has_slurm_variables ? "    SLURM_PROCID=$RANK\n    SLURM_LOCALID=$LOCAL_RANK\n"
+                                                            "    export SLURM_PROCID SLURM_LOCALID\n"
+                                                          : "";
+  return std::string(kOutlive) + setup_part(spec) +
+         fmt::format(kSupervise, fmt::arg("count", processes.count), fmt::arg("first", processes.first_rank),
+                     fmt::arg("slurm", slurm));
+}
+
+std::string mpi_leader_script(const model::JobSpec& spec, const std::vector<std::string>& other_hosts) {
+  std::string wait_for_others;
+  if (!spec.setup.empty()) {
+    for (const std::string& host : other_hosts) {
+      wait_for_others += fmt::format(
+          "/run/busbar/rsh {0} 'while [ ! -e /run/busbar/setup.done ]; do sleep 0.05; done; "
+          "exit \"$(cat /run/busbar/setup.done)\"' || {{ echo 'busbar: setup failed on {0}' >&2; exit 1; }}\n",
+          host);
+    }
+  }
+  return std::string(kOutlive) + setup_part(spec) + wait_for_others + run_part(spec);
+}
+
+std::string mpi_host_script(const model::JobSpec& spec) {
+  std::string setup;
+  if (!spec.setup.empty()) {
+    // The leader reads the outcome, through the rsh agent, before it starts mpirun.
+    setup =
+        "(set -e; . /run/busbar/setup)\n"
+        "echo \"$?\" >/run/busbar/setup.new\n"
+        "mv /run/busbar/setup.new /run/busbar/setup.done\n";
+  }
+  return setup + std::string(kWaitForever);
+}
+
+std::string dev_script(const model::JobSpec& spec) {
+  return setup_part(spec) + "if [ -t 0 ]; then exec \"$BUSBAR_SHELL\" -i; fi\n" + std::string(kWaitForever);
+}
+
+}  // namespace busbar::launch::internal
