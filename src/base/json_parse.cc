@@ -18,8 +18,10 @@ constexpr std::size_t kMaxDepth = 64;
 Json::Object without_duplicates(Json::Object members) {
   std::vector<std::size_t> order(members.size());
   std::iota(order.begin(), order.end(), 0);
-  const auto by_key = [&](std::size_t a, std::size_t b) { return members[a].first < members[b].first; };
-  std::stable_sort(order.begin(), order.end(), by_key);
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const int difference = members[a].first.compare(members[b].first);
+    return difference != 0 ? difference < 0 : a < b;
+  });
   std::vector<bool> is_repeat(members.size());
   bool has_repeats = false;
   for (std::size_t i = 1, first = 0; i < order.size(); ++i) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/close_range.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -15,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "base/text.h"
 #include "os/errno_error.h"
@@ -27,9 +29,21 @@ namespace busbar::os {
 namespace {
 
 /// The child runs on this until exec. What it calls needs far less.
-constexpr std::size_t kChildStackBytes = 64 << 10;
+[[maybe_unused]] constexpr std::size_t kChildStackBytes = 64 << 10;
 
 enum class Step { kNone, kSession, kDescriptors, kCredentials, kDirectory, kExec };
+
+/// Where the child stopped; written by the child before it ends, read by the parent, which sleeps until then
+/// (CLONE_VFORK). In memory of its own that both see, whether or not the clone shares the rest.
+struct Outcome {
+  Step failed_step = Step::kNone;
+  int failed_errno = 0;
+};
+
+struct Unmap {
+  void operator()(Outcome* outcome) const { munmap(outcome, sizeof(Outcome)); }
+};
+using SharedOutcome = std::unique_ptr<Outcome, Unmap>;
 
 /// All that the child needs, made by the parent: between clone and exec the child shares the parent's memory, while
 /// other threads may hold locks, so it may not allocate.
@@ -40,9 +54,7 @@ struct ChildPlan {
   std::vector<char*> env;
   std::vector<FdMapping> fds;  ///< By child_fd; parent_fd is moved out of the way by the child.
   int first_free_fd = 3;       ///< Above every child_fd.
-  // Written by the child before it ends; the parent sleeps until then (CLONE_VFORK).
-  Step failed_step = Step::kNone;
-  int failed_errno = 0;
+  SharedOutcome outcome;
 };
 
 bool place_descriptors(ChildPlan& plan) {
@@ -108,8 +120,8 @@ Step prepare_child(ChildPlan& plan) {
 
 int child_main(void* argument) {
   auto& plan = *static_cast<ChildPlan*>(argument);
-  plan.failed_step = prepare_child(plan);
-  plan.failed_errno = errno;
+  plan.outcome->failed_step = prepare_child(plan);
+  plan.outcome->failed_errno = errno;
   _exit(127);
 }
 
@@ -167,25 +179,30 @@ Result<ChildPlan> make_plan(const ProcessOptions& options) {
     }
   }
   plan.first_free_fd = plan.fds.back().child_fd + 1;
+  void* const memory = mmap(nullptr, sizeof(Outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) {
+    return errno_failure("cannot start a process");
+  }
+  plan.outcome.reset(new (memory) Outcome);
   return plan;
 }
 
 Error step_failure(const ChildPlan& plan) {
   const ProcessOptions& options = *plan.options;
-  switch (plan.failed_step) {
+  switch (plan.outcome->failed_step) {
     case Step::kSession:
-      return errno_error("cannot make a session", plan.failed_errno);
+      return errno_error("cannot make a session", plan.outcome->failed_errno);
     case Step::kDescriptors:
-      return errno_error(fmt::format("cannot hand descriptors to {}", plan.program), plan.failed_errno);
+      return errno_error(fmt::format("cannot hand descriptors to {}", plan.program), plan.outcome->failed_errno);
     case Step::kCredentials:
-      return errno_error(fmt::format("cannot become user {}", options.credentials->uid), plan.failed_errno);
+      return errno_error(fmt::format("cannot become user {}", options.credentials->uid), plan.outcome->failed_errno);
     case Step::kDirectory:
-      return errno_error(fmt::format("cannot change to directory {}", options.cwd), plan.failed_errno);
+      return errno_error(fmt::format("cannot change to directory {}", options.cwd), plan.outcome->failed_errno);
     case Step::kExec:
     case Step::kNone:
-      return errno_error(fmt::format("cannot run {}", plan.program), plan.failed_errno);
+      return errno_error(fmt::format("cannot run {}", plan.program), plan.outcome->failed_errno);
   }
-  return errno_error(fmt::format("cannot run {}", plan.program), plan.failed_errno);
+  return errno_error(fmt::format("cannot run {}", plan.program), plan.outcome->failed_errno);
 }
 
 /// Blocks every signal of this thread: the child shares our memory, so no handler of ours may run in it.
@@ -204,8 +221,23 @@ class AllSignalsBlocked {
   sigset_t before_;
 };
 
-Result<std::pair<pid_t, UniqueFd>> clone_child(ChildPlan& plan) {
+pid_t clone_or_copy(ChildPlan& plan, int& pidfd) {
+#ifdef __SANITIZE_THREAD__
+  // ThreadSanitizer's own state must not be shared with the child: here it gets a copy of everything, as by fork.
+  const auto pid =
+      static_cast<pid_t>(syscall(SYS_clone, CLONE_VFORK | CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, 0));
+  if (pid == 0) {
+    child_main(&plan);
+  }
+  return pid;
+#else
   const auto stack = std::make_unique<char[]>(kChildStackBytes);
+  return clone(child_main, stack.get() + kChildStackBytes, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan,
+               &pidfd);
+#endif
+}
+
+Result<std::pair<pid_t, UniqueFd>> clone_child(ChildPlan& plan) {
   // The child's change of user would make our shared memory undumpable, which hides our own /proc files from us.
   const int dumpable = plan.options->credentials ? prctl(PR_GET_DUMPABLE) : -1;
   int pidfd = -1;
@@ -213,8 +245,7 @@ Result<std::pair<pid_t, UniqueFd>> clone_child(ChildPlan& plan) {
   int failure = 0;
   {
     const AllSignalsBlocked blocked;
-    pid = clone(child_main, stack.get() + kChildStackBytes, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan,
-                &pidfd);
+    pid = clone_or_copy(plan, pidfd);
     failure = errno;
   }
   if (dumpable == 1) {
@@ -237,7 +268,7 @@ Result<Process> Process::spawn(const ProcessOptions& options) {
   TRY_ASSIGN(ChildPlan plan, make_plan(options));
   TRY_ASSIGN(auto child, clone_child(plan));
   Process process(child.first, std::move(child.second), options.is_session_leader);
-  if (plan.failed_step != Step::kNone) {
+  if (plan.outcome->failed_step != Step::kNone) {
     process.kill_and_reap();
     return tl::unexpected(step_failure(plan));
   }

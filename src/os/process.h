@@ -53,7 +53,7 @@ struct ExitStatus {
 
 /// A child process, held by a pidfd, so that a reused pid can never be hit. Thread-compatible; spawn is thread-safe.
 ///
-/// spawn shares the address space until exec (clone with CLONE_VM | CLONE_VFORK): its cost, about 0.3 ms, does not grow
+/// spawn shares the address space until exec (clone with CLONE_VM | CLONE_VFORK): its cost, about 0.2 ms, does not grow
 /// with the size of the server as fork's does. The child starts with default signal handlers and an empty mask.
 class Process {
  public:
