@@ -35,6 +35,7 @@ class TokenAuth {
   };
 
   TokenAuth() = default;
+  Result<void> read_users(const std::string& path);
 
   std::string token_path_;
   std::string own_user_;

@@ -19,8 +19,9 @@ struct ServerInfo {
   friend bool operator==(const ServerInfo&, const ServerInfo&) = default;
 };
 
-/// A server's claim on its state directory: a lock (flock on <state_dir>/server.lock) that the kernel lets go when the
-/// process ends, however it ends, and that containers do not inherit. Take it before anything in there is opened.
+/// A server's claim on its state directory: a lock (OFD, fcntl(2), on <state_dir>/server.lock) that the kernel lets go
+/// when the process ends, however it ends, and that containers do not inherit. Take it before anything in there is
+/// opened.
 class ServerFile {
  public:
   /// Makes the directory (0700) if absent. kFailedPrecondition, naming the other server's pid and url, if it is taken.

@@ -43,7 +43,7 @@ Result<void> check_exposure(const struct stat& status, const std::string& path, 
 Result<std::string> read_private_file(const std::string& path, std::string_view what, Exposure exposure) {
   // O_NONBLOCK: a fifo of that name must not hang the start.
   TRY_ASSIGN(const os::UniqueFd fd, os::open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd.get(), &status) != 0) {
     return os::errno_failure(fmt::format("cannot look at {}", path));
   }

@@ -15,8 +15,9 @@ enum class Exposure {
   kNobodyWrites,  ///< Lists that are public but decide who comes in.
 };
 
-/// The file's bytes, if it is a regular file (no link) of this user or root and the permissions of group and others stay
-/// within `exposure`; else kPermissionDenied with the command that mends it. kNotFound if absent. `what`: "token file".
+/// The file's bytes, if it is a regular file (no link) of this user or root and the permissions of group and others
+/// stay within `exposure`; else kPermissionDenied with the command that mends it. kNotFound if absent. `what`: "token
+/// file".
 Result<std::string> read_private_file(const std::string& path, std::string_view what, Exposure exposure);
 
 /// Reads it, or makes it with mode 0600 from `content` if absent. Only under the state directory's lock.
