@@ -1,10 +1,12 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -39,8 +41,12 @@ struct Report {
 /// kInvalidArgument for a line that is not ours: it is counted and left out, never fatal.
 Result<Report> parse_report_line(std::string_view line);
 
+/// Without a report for this long, or ten times the job's own mean interval, a job that reports steps is idle.
+inline constexpr std::int64_t kIdleAfterMs = 60'000;
+
 /// Follows one job through its life. Fed with facts in time order; integer card-milliseconds only, so that the sum of
-/// the buckets is exactly cards x (end - submitted). A plain value, serialisable, deterministic.
+/// the buckets is exactly cards x (end - submitted). A fact from before the last one counts as of the last one's time.
+/// A plain value, serialisable, deterministic.
 class EfficiencyAccount {
  public:
   /// `milli_cards`: of the whole gang (1000 x tasks where it has no cards).
@@ -48,13 +54,17 @@ class EfficiencyAccount {
 
   void placed(TimeMs at_ms);       ///< An attempt got its cards: image begins.
   void image_ready(TimeMs at_ms);  ///< start begins.
-  void started(TimeMs at_ms);      ///< Released from the barrier.
+  /// Released from the barrier. Compute until the job says that it reports steps; then this time becomes start.
+  void started(TimeMs at_ms);
   void report(const Report& report);
-  /// The attempt is over; `is_lost`: what followed the last checkpoint counts as lost. Back to queue unless `finished`.
+  /// The attempt was told to stop: what follows is lost.
+  void stopping(TimeMs at_ms);
+  /// The attempt is over. Unless it succeeded or was cancelled, its compute after the last checkpoint becomes lost.
+  /// Back to queue unless `finished` follows.
   void attempt_ended(TimeMs at_ms, model::ExitClass exit_class);
   void finished(TimeMs at_ms);
 
-  /// Milli-card-milliseconds up to `now_ms`, by bucket.
+  /// Milli-card-milliseconds up to `now_ms` (up to the end, once finished), by bucket.
   std::array<std::int64_t, kBucketCount> totals(TimeMs now_ms) const;
 
   struct Progress {
@@ -65,24 +75,49 @@ class EfficiencyAccount {
     std::optional<double> samples_per_second = {};
     std::optional<double> tokens_per_second = {};
     std::optional<std::int64_t> eta_ms = {};
-    std::vector<std::pair<std::string, double>> metrics = {};  ///< Last value of each.
+    std::vector<std::pair<std::string, double>> metrics = {};  ///< Last value of each, in order of first appearance.
     TimeMs last_report_ms = 0;
     std::string last_checkpoint = {};
+    std::string message = {};  ///< The last one.
+    friend bool operator==(const Progress&, const Progress&) = default;
   };
   Progress progress() const;
 
   Json to_json() const;
   static Result<EfficiencyAccount> from_json(const Json& json);
+  friend bool operator==(const EfficiencyAccount&, const EfficiencyAccount&) = default;
 
  private:
-  struct Span {
-    Bucket bucket = Bucket::kQueue;
-    TimeMs begin_ms = 0;
+  /// How an attempt stands with its reports.
+  enum class Reporting { kSilent, kAnnounced, kSteps };
+  struct Sample {
+    TimeMs time_ms = 0;
+    std::int64_t step = 0;
+    std::int64_t samples = 0;
+    std::int64_t tokens = 0;
+    friend bool operator==(const Sample&, const Sample&) = default;
   };
+  using Totals = std::array<std::int64_t, kBucketCount>;
+
+  /// What the time from `since_ms_` to `at_ms` adds, split where the job fell idle.
+  Totals pending(TimeMs at_ms) const;
+  std::int64_t idle_after_ms() const;
+  void settle(TimeMs at_ms);
+  void move(Bucket from, Bucket to, std::int64_t amount);
+  void take_step(const Report& report);
+
+  TimeMs submitted_ms_ = 0;
   std::int64_t milli_cards_ = 0;
-  std::array<std::int64_t, kBucketCount> settled_ = {};
-  Span current_ = {};
-  Progress progress_ = {};
+  Totals settled_ = {};
+  Bucket current_ = Bucket::kQueue;
+  TimeMs since_ms_ = 0;
+  bool is_finished_ = false;
+  Reporting reporting_ = Reporting::kSilent;
+  std::int64_t unsaved_compute_ = 0;  ///< Of this attempt, after its last checkpoint; part of settled compute.
+  TimeMs first_step_ms_ = 0;          ///< Of this attempt.
+  std::int64_t step_reports_ = 0;     ///< Of this attempt.
+  std::vector<Sample> window_ = {};   ///< The last step reports of this attempt, oldest first.
+  Progress progress_ = {};            ///< Without the rates, which follow from `window_`.
 };
 
 /// Model FLOPs utilisation: achieved FLOP/s over the cards' dense peak at the precision. nullopt if the job gives no
