@@ -1,0 +1,302 @@
+#include "control/config.h"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/text.h"
+#include "control/internal/config_fields.h"
+#include "os/files.h"
+
+namespace busbar::control {
+namespace {
+
+Result<void> at(const std::string& place, Result<void> result) {
+  if (!result) {
+    result.error().message = place + ": " + result.error().message;
+  }
+  return result;
+}
+
+/// One file being read: puts FILE:LINE in front of every error.
+class FileReader {
+ public:
+  FileReader(const std::string& file_name, ServerConfig& config) : file_name_(file_name), config_(config) {}
+
+  Result<void> read(const toml::table& root);
+
+ private:
+  std::string place(const toml::source_region& source) const {
+    return fmt::format("{}:{}", file_name_, source.begin.line);
+  }
+  tl::unexpected<Error> fail(const toml::source_region& source, std::string message) const {
+    return make_error(ErrorCode::kInvalidArgument, place(source) + ": " + std::move(message));
+  }
+
+  Result<void> read_field(const ConfigField& field, const toml::node& node);
+  Result<void> read_queues(const toml::node& node);
+  Result<void> read_queue(const toml::table& table);
+  Result<std::int64_t> read_limit(const toml::node& node) const;
+
+  const std::string& file_name_;
+  ServerConfig& config_;
+};
+
+Result<void> FileReader::read(const toml::table& root) {
+  for (const auto& [key, node] : root) {
+    if (key.str() == "queues") {
+      TRY(read_queues(node));
+      continue;
+    }
+    const ConfigField* field = find_config_field(key.str());
+    if (field == nullptr) {
+      return fail(key.source(), unknown_key_message(key.str()));
+    }
+    TRY(at(place(node.source()), read_field(*field, node)));
+  }
+  return {};
+}
+
+Result<void> FileReader::read_field(const ConfigField& field, const toml::node& node) {
+  if (const auto text = node.value_exact<std::string>()) {
+    if (field.type == ConfigType::kInteger || field.type == ConfigType::kList) {
+      return make_error(ErrorCode::kInvalidArgument,
+                        fmt::format("{} must be {}, not a text", field.key, type_name(field)));
+    }
+    return set_config_value(config_, field, *text);
+  }
+  if (const auto number = node.value_exact<std::int64_t>()) {
+    return set_config_integer(config_, field, *number);
+  }
+  if (const toml::array* array = node.as_array()) {
+    std::vector<std::string> values;
+    for (const toml::node& item : *array) {
+      const auto text = item.value_exact<std::string>();
+      if (!text) {
+        return make_error(ErrorCode::kInvalidArgument, fmt::format("{} must be a list of texts", field.key));
+      }
+      values.push_back(*text);
+    }
+    return set_config_list(config_, field, std::move(values));
+  }
+  return make_error(ErrorCode::kInvalidArgument, fmt::format("{} must be {}", field.key, type_name(field)));
+}
+
+Result<void> FileReader::read_queues(const toml::node& node) {
+  const toml::array* array = node.as_array();
+  if (array == nullptr) {
+    return fail(node.source(), "queues must be tables of the form [[queues]]");
+  }
+  config_.queues.clear();
+  for (const toml::node& item : *array) {
+    const toml::table* table = item.as_table();
+    if (table == nullptr) {
+      return fail(item.source(), "queues must be tables of the form [[queues]]");
+    }
+    TRY(read_queue(*table));
+  }
+  return {};
+}
+
+/// Cards; "1.5" and 1.5 are the same.
+Result<std::int64_t> FileReader::read_limit(const toml::node& node) const {
+  std::string text;
+  if (const auto number = node.value_exact<std::int64_t>()) {
+    text = std::to_string(*number);
+  } else if (const auto fraction = node.value_exact<double>()) {
+    text = fmt::format("{}", *fraction);
+  } else if (const auto written = node.value_exact<std::string>()) {
+    text = *written;
+  }
+  if (text == "none") {
+    return -1;
+  }
+  const auto milli = parse_milli(text);
+  if (!milli) {
+    return fail(node.source(), "limit must be a number of cards with at most three decimals, or \"none\"");
+  }
+  return *milli;
+}
+
+Result<void> FileReader::read_queue(const toml::table& table) {
+  model::Queue queue;
+  for (const auto& [key, node] : table) {
+    if (key.str() == "name" && node.is_string()) {
+      queue.name = *node.value_exact<std::string>();
+    } else if (key.str() == "limit") {
+      TRY_ASSIGN(queue.limit.value, read_limit(node));
+    } else if (key.str() == "priority" && node.is_integer()) {
+      constexpr std::int64_t kMaxPriority = 1'000'000;
+      const std::int64_t priority = *node.value_exact<std::int64_t>();
+      if (priority < -kMaxPriority || priority > kMaxPriority) {
+        return fail(node.source(),
+                    fmt::format("priority is {}, outside -{} to {}", priority, kMaxPriority, kMaxPriority));
+      }
+      queue.priority = static_cast<std::int32_t>(priority);
+    } else if (key.str() == "name" || key.str() == "priority") {
+      return fail(node.source(),
+                  fmt::format("{} must be {}", key.str(), key.str() == "name" ? "text" : "a whole number"));
+    } else {
+      return fail(key.source(),
+                  fmt::format("unknown key {} of a queue; known: name, limit, priority", toml_quote(key.str())));
+    }
+  }
+  TRY(at(place(table.source()), model::validate(queue)));
+  const auto is_same = [&queue](const model::Queue& other) { return other.name == queue.name; };
+  if (std::any_of(config_.queues.begin(), config_.queues.end(), is_same)) {
+    return fail(table.source(), fmt::format("queue \"{}\" is there already", queue.name));
+  }
+  config_.queues.push_back(std::move(queue));
+  return {};
+}
+
+Result<void> read_file_text(const std::string& text, const std::string& file_name, ServerConfig& config) {
+  try {
+    const toml::table root = toml::parse(text, file_name);
+    return FileReader(file_name, config).read(root);
+  } catch (const toml::parse_error& error) {
+    return make_error(ErrorCode::kInvalidArgument, fmt::format("{}:{}:{}: {}", file_name, error.source().begin.line,
+                                                               error.source().begin.column, error.description()));
+  }
+}
+
+Result<void> read_environment(const std::map<std::string, std::string>& environment, ServerConfig& config) {
+  for (const ConfigField& field : config_fields()) {
+    const std::string name = variable_name(field);
+    if (const auto found = environment.find(name); found != environment.end()) {
+      TRY(at(name, set_config_value(config, field, found->second)));
+    }
+  }
+  return {};
+}
+
+Result<void> read_override(const std::string& text, ServerConfig& config) {
+  const std::size_t equals = text.find('=');
+  const std::string key = text.substr(0, equals);
+  if (equals == std::string::npos) {
+    return make_error(ErrorCode::kInvalidArgument, fmt::format("flag {}: expected key=value", toml_quote(text)));
+  }
+  const ConfigField* field = find_config_field(key);
+  if (field == nullptr) {
+    const std::string why =
+        key == "queues" ? "queues can be set only in the configuration file" : unknown_key_message(key);
+    return make_error(ErrorCode::kInvalidArgument, "flag: " + why);
+  }
+  return at("flag " + key, set_config_value(config, *field, std::string_view(text).substr(equals + 1)));
+}
+
+std::string variable(const std::map<std::string, std::string>& environment, const std::string& name) {
+  const auto found = environment.find(name);
+  return found == environment.end() ? "" : found->second;
+}
+
+/// $XDG_STATE_HOME/busbar, else ~/.local/state/busbar. "" when neither is known. The XDG specification says that
+/// relative values count as unset.
+std::string user_dir(const std::map<std::string, std::string>& environment, const std::string& xdg_name,
+                     std::string_view below_home) {
+  if (const std::string base = variable(environment, xdg_name); base.starts_with('/')) {
+    return os::join_path(base, "busbar");
+  }
+  const std::string home = variable(environment, "HOME");
+  return home.starts_with('/') ? os::join_path(os::join_path(home, below_home), "busbar") : "";
+}
+
+Result<void> fill_defaults(const ConfigSources& sources, ServerConfig& config) {
+  const bool is_system = sources.is_root && config.state_dir.empty();
+  if (config.state_dir.empty()) {
+    config.state_dir =
+        sources.is_root ? "/var/lib/busbar" : user_dir(sources.environment, "XDG_STATE_HOME", ".local/state");
+  }
+  if (config.state_dir.empty()) {
+    return make_error(ErrorCode::kInvalidArgument, "state_dir is not given and HOME is not set; set BUSBAR_STATE_DIR");
+  }
+  if (config.run_dir.empty()) {
+    // Two servers with their own state must not meet in one run_dir.
+    config.run_dir = is_system ? "/run/busbar" : os::join_path(config.state_dir, "run");
+  }
+  if (config.oci_cache_dir.empty()) {
+    config.oci_cache_dir = os::join_path(config.state_dir, "oci");
+  }
+  return {};
+}
+
+Result<void> check_together(const ServerConfig& config) {
+  if (config.auth == "none" && !is_loopback_address(config.listen_address)) {
+    return make_error(
+        ErrorCode::kInvalidArgument,
+        fmt::format("auth is none but listen_address is {}, which other machines reach; use auth = token, "
+                    "or listen on 127.0.0.1",
+                    toml_quote(config.listen_address)));
+  }
+  if (config.listen_address.empty()) {
+    return make_error(ErrorCode::kInvalidArgument, "listen_address is empty; give an IP address, 0.0.0.0 for all");
+  }
+  for (const std::string& path : config.masked_paths) {
+    if (!path.starts_with('/')) {
+      return make_error(ErrorCode::kInvalidArgument,
+                        fmt::format("masked_paths must hold absolute paths, not {}", toml_quote(path)));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+bool is_loopback_address(const std::string& address) {
+  return address.starts_with("127.") || address == "::1" || address == "localhost";
+}
+
+Result<ServerConfig> load_config(const ConfigSources& sources) {
+  ServerConfig config;
+  if (sources.file_text) {
+    TRY(read_file_text(*sources.file_text, sources.file_name, config));
+  }
+  TRY(read_environment(sources.environment, config));
+  for (const std::string& text : sources.overrides) {
+    TRY(read_override(text, config));
+  }
+  TRY(fill_defaults(sources, config));
+  TRY(check_together(config));
+  return config;
+}
+
+std::string default_config_path(const std::map<std::string, std::string>& environment, bool is_root) {
+  if (const std::string named = variable(environment, "BUSBAR_CONFIG"); !named.empty()) {
+    return named;
+  }
+  const std::string dir = is_root ? "" : user_dir(environment, "XDG_CONFIG_HOME", ".config");
+  return dir.empty() ? "/etc/busbar/busbar.toml" : os::join_path(dir, "busbar.toml");
+}
+
+std::string config_reference() {
+  const ServerConfig defaults;
+  std::string text = "| key | variable | value | default | what it is |\n|---|---|---|---|---|\n";
+  for (const ConfigField& field : config_fields()) {
+    const std::string value =
+        field.default_doc.empty() ? "`" + config_value_to_toml(defaults, field) + "`" : std::string(field.default_doc);
+    text += fmt::format("| `{}` | `{}` | {} | {} | {} |\n", field.key, variable_name(field), type_name(field), value,
+                        field.doc);
+  }
+  text +=
+      "| `[[queues]]` | | tables | none | Queues made or changed at start, each with `name`, `limit` (cards that its "
+      "running jobs may use together, or \"none\") and `priority` (added to that of its jobs). |\n";
+  return text;
+}
+
+std::string config_to_toml(const ServerConfig& config) {
+  std::string text;
+  for (const ConfigField& field : config_fields()) {
+    text += fmt::format("# {}\n{} = {}\n\n", field.doc, field.key, config_value_to_toml(config, field));
+  }
+  for (const model::Queue& queue : config.queues) {
+    const std::string limit = queue.limit.value < 0 ? "\"none\"" : toml_quote(format_milli(queue.limit.value));
+    text += fmt::format("[[queues]]\nname = {}\nlimit = {}\npriority = {}\n\n", toml_quote(queue.name), limit,
+                        queue.priority);
+  }
+  text.pop_back();
+  return text;
+}
+
+}  // namespace busbar::control
