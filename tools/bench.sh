@@ -19,5 +19,5 @@ done
 for script in bench/*.sh bench/*.py; do
   [ -x "$script" ] || continue
   echo "== $script"
-  BUSBAR=build/bench/bin/busbar "$script"
+  BUSBAR_BIN="$PWD/build/bench/bin/busbar" "$script"
 done

@@ -134,6 +134,10 @@ class Server:
             text = error.read().decode(errors="replace")
             raise ApiError(error.code, text) from None
 
+    def api_text(self, method, path):
+        with self.request(method, path) as answer:
+            return answer.read().decode()
+
     def submit(self, text, **options):
         answer = self.api("POST", "/v1/jobs", {"file": text, "file_name": "test.yaml", **options})
         return answer["jobs"]

@@ -1,0 +1,292 @@
+#include "control/controller.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <memory>
+#include <set>
+
+#include "engine/fake_engine.h"
+#include "launch/job_file.h"
+#include "launch/launch_plan.h"
+#include "os/system_clock.h"
+#include "os/test_dir.h"
+#include "store/sqlite/sqlite_store.h"
+
+namespace busbar::control {
+namespace {
+
+using model::JobState;
+
+class NoSecretsBuilder final : public LaunchBuilder {
+ public:
+  Result<engine::AttemptLaunch> build(const StartOrder& order, const Ledger&) override {
+    engine::AttemptLaunch launch{.id = order.attempt, .job_name = order.spec.name, .user = order.user};
+    for (const model::TaskPlacement& task : order.placement.tasks) {
+      launch.tasks.push_back({.rank = task.rank, .argv = {"/bin/sh", "-c", order.spec.run}});
+    }
+    return launch;
+  }
+};
+
+/// Lets a test wait for a state instead of looking again and again.
+class Listener final : public ChangeListener {
+ public:
+  void on_job(const api::JobStatus& status) override {
+    const std::lock_guard lock(mutex_);
+    last_[status.id] = status;
+    changed_.notify_all();
+  }
+  void on_event(const store::EventRow& event) override {
+    const std::lock_guard lock(mutex_);
+    kinds_.insert(event.kind);
+  }
+  api::JobStatus wait(model::JobId id, JobState state) {
+    std::unique_lock lock(mutex_);
+    const bool is_there = changed_.wait_for(lock, std::chrono::seconds(20), [&] {
+      const auto found = last_.find(id);
+      return found != last_.end() && found->second.state == state;
+    });
+    EXPECT_TRUE(is_there) << "job " << id.value << " is not " << model::job_state_name(state) << " but "
+                          << (last_.contains(id) ? model::job_state_name(last_[id].state) : "unknown");
+    return last_[id];
+  }
+  bool has_seen(const std::string& kind) {
+    const std::lock_guard lock(mutex_);
+    return kinds_.contains(kind);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<model::JobId, api::JobStatus> last_;
+  std::set<std::string> kinds_;
+};
+
+/// A store that can be told to refuse, as a full disk does.
+class FlakyStore final : public store::Store {
+ public:
+  explicit FlakyStore(std::unique_ptr<store::Store> inner) : inner_(std::move(inner)) {}
+  std::atomic<bool> is_full = false;
+
+  Result<void> commit(const store::Transaction& transaction) override {
+    if (is_full) return make_error(ErrorCode::kResourceExhausted, "no space left");
+    return inner_->commit(transaction);
+  }
+  Result<std::vector<store::JobRow>> jobs(const store::JobFilter& filter) override { return inner_->jobs(filter); }
+  Result<std::optional<store::JobRow>> job(model::JobId id) override { return inner_->job(id); }
+  Result<std::optional<store::JobRow>> job_by_client_key(std::string_view user, std::string_view key) override {
+    return inner_->job_by_client_key(user, key);
+  }
+  Result<std::vector<store::AttemptRow>> attempts(model::JobId job) override { return inner_->attempts(job); }
+  Result<std::vector<store::AttemptRow>> open_attempts() override { return inner_->open_attempts(); }
+  Result<std::vector<store::EventRow>> events(model::JobId job, std::uint64_t after, std::size_t limit) override {
+    return inner_->events(job, after, limit);
+  }
+  Result<std::vector<store::SecretRow>> secrets() override { return inner_->secrets(); }
+  Result<std::optional<std::string>> meta(std::string_view name) override { return inner_->meta(name); }
+  Result<std::optional<store::SnapshotRow>> latest_snapshot() override { return inner_->latest_snapshot(); }
+  Result<void> read_frames(std::uint64_t after,
+                           const std::function<Result<void>(std::uint64_t, std::string_view)>& each) override {
+    return inner_->read_frames(after, each);
+  }
+  Result<std::uint64_t> last_sequence() override { return inner_->last_sequence(); }
+  Result<std::uint64_t> last_event_id() override { return inner_->last_event_id(); }
+  Result<model::JobId> last_job_id() override { return inner_->last_job_id(); }
+  Result<void> backup(const std::string& path) override { return inner_->backup(path); }
+  Result<void> verify() override { return inner_->verify(); }
+
+ private:
+  std::unique_ptr<store::Store> inner_;
+};
+
+/// One server life after another on the same directory and the same machine.
+class ControllerTest : public testing::Test {
+ protected:
+  void SetUp() override { boot(); }
+  void TearDown() override { crash(); }
+
+  void boot() {
+    auto opened = store::open_sqlite_store({.path = dir_.path() + "/busbar.db", .is_synchronous_full = false});
+    ASSERT_TRUE(opened) << opened.error().to_string();
+    store_ = std::make_unique<FlakyStore>(*std::move(opened));
+    engine_ = std::make_unique<engine::FakeEngine>(machine_, clock_);
+    metrics_ = std::make_unique<Metrics>();
+    listener_ = std::make_unique<Listener>();
+    auto started = Controller::start({.store = *store_,
+                                      .engine = *engine_,
+                                      .launches = builder_,
+                                      .listener = *listener_,
+                                      .clock = clock_,
+                                      .metrics = *metrics_},
+                                     {.snapshot_every_steps = 5});
+    ASSERT_TRUE(started) << started.error().to_string();
+    controller_ = *std::move(started);
+  }
+
+  void crash() {
+    if (engine_) engine_->shutdown();
+    controller_.reset();
+    engine_.reset();
+    store_.reset();
+  }
+
+  /// Runs on the control thread and waits for the commit.
+  template <class T>
+  Result<T> ask(std::function<Result<T>(Ledger&)> question) {
+    auto promise = std::make_shared<std::promise<Result<T>>>();
+    auto future = promise->get_future();
+    controller_->post([question, promise](Ledger& ledger) -> Controller::Reply {
+      auto result = std::make_shared<Result<T>>(question(ledger));
+      return [promise, result](const Ledger&) { promise->set_value(std::move(*result)); };
+    });
+    return future.get();
+  }
+
+  Result<SubmitOutcome> submit(const std::string& text, const std::string& key = "") {
+    const launch::ParsedJob parsed = launch::parse_job_file(text);
+    EXPECT_TRUE(parsed.is_valid) << launch::format_diagnostics("job", text, parsed.diagnostics);
+    SubmitCommand command{.members = launch::expand_array(parsed.spec), .user = "ada", .client_key = key};
+    return ask<SubmitOutcome>([command](Ledger& ledger) { return ledger.submit(command); });
+  }
+
+  api::JobStatus status(model::JobId id) {
+    return *ask<api::JobStatus>([id](Ledger& ledger) { return ledger.job_status(id); });
+  }
+
+  os::TestDir dir_;
+  os::SystemClock clock_;
+  NoSecretsBuilder builder_;
+  std::shared_ptr<engine::FakeMachine> machine_ = std::make_shared<engine::FakeMachine>();
+  std::unique_ptr<FlakyStore> store_;
+  std::unique_ptr<engine::FakeEngine> engine_;
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<Controller> controller_;
+};
+
+TEST_F(ControllerTest, RunsAJobToItsEndAndKeepsItsStory) {
+  const auto outcome = submit("name: one\nrun: exit 0\n");
+  ASSERT_TRUE(outcome) << outcome.error().to_string();
+  const model::JobId id = outcome->jobs.front().id;
+  listener_->wait(id, JobState::kSucceeded);
+  const api::JobStatus done = status(id);
+  EXPECT_EQ(done.exit_code, 0);
+  ASSERT_EQ(done.attempts.size(), 1U);
+  EXPECT_EQ(done.attempts.front().tasks.front().state, "ended");
+  EXPECT_GT(done.ended_ms, 0);
+  for (const char* kind : {"submitted", "placed", "started", "succeeded"}) EXPECT_TRUE(listener_->has_seen(kind)) << kind;
+}
+
+TEST_F(ControllerTest, CardMillisecondsAddUpToTheJobsWholeLife) {
+  const auto outcome = submit("name: one\nrun: exit 0\nnodes: 2\nresources: {accelerators: 'cpu:2'}\n");
+  ASSERT_TRUE(outcome) << outcome.error().to_string();
+  const model::JobId id = outcome->jobs.front().id;
+  listener_->wait(id, JobState::kSucceeded);
+  const api::JobStatus done = status(id);
+  EXPECT_EQ(done.efficiency.total_milli_card_ms, (done.ended_ms - done.submitted_ms) * 4000);
+}
+
+TEST_F(ControllerTest, GivesTheSameJobForTheSameClientKeyAlsoAfterARestart) {
+  const auto first = submit("name: one\nrun: exit 0\n", "key");
+  ASSERT_TRUE(first);
+  listener_->wait(first->jobs.front().id, JobState::kSucceeded);
+  crash();
+  boot();
+  const auto again = submit("name: one\nrun: exit 0\n", "key");
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(again->is_repeated);
+  EXPECT_EQ(again->jobs.front().id, first->jobs.front().id);
+}
+
+TEST_F(ControllerTest, FindsAfterARestartTheExitThatHappenedInBetween) {
+  const auto outcome = submit("name: one\nrun: sleep 1000\n");
+  ASSERT_TRUE(outcome);
+  const model::JobId id = outcome->jobs.front().id;
+  listener_->wait(id, JobState::kRunning);
+  crash();
+  machine_->end_task({{id, 1}, 0}, model::ExitClass::kUser, 9);
+  boot();
+  listener_->wait(id, JobState::kFailed);
+  const api::JobStatus done = status(id);
+  EXPECT_EQ(done.exit_code, 9);
+  EXPECT_EQ(machine_->started().size(), 1U) << "nothing may start twice";
+}
+
+TEST_F(ControllerTest, StartsAgainAnAttemptThatTheEngineNeverGot) {
+  machine_->fail_next_start({.code = ErrorCode::kUnavailable, .message = "runtime away"});
+  const auto outcome = submit("name: one\nrun: exit 0\n");
+  ASSERT_TRUE(outcome);
+  const api::JobStatus done = listener_->wait(outcome->jobs.front().id, JobState::kSucceeded);
+  EXPECT_EQ(done.attempt, 2U);
+  EXPECT_EQ(done.attempts.front().exit_class, "infrastructure");
+}
+
+TEST_F(ControllerTest, RefusesWhatCanNeverFitWithTheProof) {
+  const auto outcome = submit("name: big\nrun: exit 0\nresources: {accelerators: 'cpu:400'}\n");
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, ErrorCode::kInfeasible);
+  EXPECT_NE(outcome.error().message.find("400"), std::string::npos) << outcome.error().message;
+}
+
+TEST_F(ControllerTest, CancelsAWaitingJobAtOnce) {
+  const auto holder = submit("name: holder\nrun: sleep 1000\nresources: {accelerators: 'cpu:4'}\n");
+  ASSERT_TRUE(holder);
+  const auto waiting = submit("name: waiting\nrun: exit 0\nresources: {accelerators: 'cpu:1'}\n");
+  ASSERT_TRUE(waiting);
+  const model::JobId id = waiting->jobs.front().id;
+  EXPECT_EQ(waiting->jobs.front().state, JobState::kQueued);
+  ASSERT_TRUE(ask<bool>([id](Ledger& ledger) -> Result<bool> {
+    TRY(ledger.cancel(id, std::nullopt, "ada", ""));
+    return true;
+  }));
+  listener_->wait(id, JobState::kCancelled);
+}
+
+TEST_F(ControllerTest, HoldsEverythingBackWhileTheStoreRefusesAndGoesOnAfter) {
+  store_->is_full = true;
+  const launch::ParsedJob parsed = launch::parse_job_file("name: one\nrun: exit 0\n");
+  std::promise<model::JobId> answered;
+  controller_->post([&](Ledger& ledger) -> Controller::Reply {
+    const auto outcome = ledger.submit({.members = {parsed.spec}, .user = "ada"});
+    const model::JobId id = outcome->jobs.front().id;
+    return [&answered, id](const Ledger&) { answered.set_value(id); };
+  });
+  auto future = answered.get_future();
+  EXPECT_EQ(future.wait_for(std::chrono::milliseconds(300)), std::future_status::timeout);
+  EXPECT_TRUE(controller_->is_degraded());
+  EXPECT_TRUE(machine_->started().empty()) << "nothing starts that is not on disk";
+  store_->is_full = false;
+  const model::JobId id = future.get();
+  listener_->wait(id, JobState::kSucceeded);
+  EXPECT_FALSE(controller_->is_degraded());
+}
+
+TEST_F(ControllerTest, ReportsBecomeProgressAndAreCountedOnce) {
+  const auto outcome = submit("name: one\nrun: sleep 1000\n");
+  ASSERT_TRUE(outcome);
+  const model::JobId id = outcome->jobs.front().id;
+  listener_->wait(id, JobState::kRunning);
+  machine_->report({{id, 1}, 0}, {R"({"kind":"step","time_ms":1,"step":5,"total_steps":10,"loss":0.5})"});
+  crash();
+  boot();
+  machine_->end_task({{id, 1}, 0}, model::ExitClass::kSuccess, 0);
+  listener_->wait(id, JobState::kSucceeded);
+  EXPECT_EQ(status(id).progress.step, 5);
+  EXPECT_EQ(status(id).progress.total_steps, 10);
+}
+
+TEST_F(ControllerTest, RunsAThousandJobsInOneQueue) {
+  constexpr int kJobs = 1'000;
+  std::vector<model::JobId> ids;
+  for (int i = 0; i < kJobs; ++i) {
+    const auto outcome = submit("name: short\nrun: exit 0\nresources: {accelerators: 'cpu:1'}\n");
+    ASSERT_TRUE(outcome) << outcome.error().to_string();
+    ids.push_back(outcome->jobs.front().id);
+  }
+  for (const model::JobId id : ids) listener_->wait(id, JobState::kSucceeded);
+  EXPECT_TRUE(machine_->present().empty());
+}
+
+}  // namespace
+}  // namespace busbar::control
