@@ -36,11 +36,13 @@ class BareRunc:
 
     def __init__(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bb-bare-", dir="/var/tmp"))
-        (self.dir / "rootfs" / "bin").mkdir(parents=True)
-        shutil.copy("/bin/busybox", self.dir / "rootfs" / "bin" / "date")
+        for name in ("usr", "lib64", "lib", "proc", "dev", "sys"):
+            (self.dir / "rootfs" / name).mkdir(parents=True)
         subprocess.run(["runc", "spec"], cwd=self.dir, check=True)
         config = json.loads((self.dir / "config.json").read_text())
-        config["process"].update(args=["/bin/date", "+%s%N"], terminal=False)
+        config["process"].update(args=["/usr/bin/date", "+%s%N"], terminal=False)
+        config["mounts"] += [{"destination": path, "source": path, "type": "bind", "options": ["rbind", "ro"]}
+                             for path in ("/usr", "/lib", "/lib64")]
         (self.dir / "config.json").write_text(json.dumps(config))
 
     def start_ms(self):
