@@ -31,6 +31,7 @@ struct StreamEvent {
 };
 constexpr std::array kStreamEvents{
     StreamEvent{Operation::kJobLogs, "line", "LogLine"},
+    StreamEvent{Operation::kJobLogs, "gap", ""},
     StreamEvent{Operation::kJobLogs, "end", ""},
     StreamEvent{Operation::kWatchJob, "job", "JobStatus"},
     StreamEvent{Operation::kListEvents, "event", "EventStatus"},

@@ -65,9 +65,9 @@ struct Route {
 /// kJobSchema GET /v1/schema/job.json · kServer GET /v1/server · kSubmit POST /v1/jobs · kListJobs GET /v1/jobs
 /// (state, user, queue, name, array, limit, before, all) · kGetJob GET /v1/jobs/{job} · kStopJob POST
 /// /v1/jobs/{job}/stop (grace_ms) · kWhyJob GET /v1/jobs/{job}/why · kJobLogs GET /v1/jobs/{job}/logs (SSE: `line`,
-/// `end`; task, attempt, follow, tail, since_ms) · kWatchJob GET /v1/jobs/{job}/watch (SSE: `job`, ends when over) ·
-/// kExecJob GET /v1/jobs/{job}/exec (WebSocket; task, argv repeated, tty, rows, columns, workdir) · kAttachJob GET
-/// /v1/jobs/{job}/attach (WebSocket; task) · kSignalJob POST /v1/jobs/{job}/signal (signal, task) · kListNodes GET
+/// `gap`, `end`; task, attempt, follow, tail, since_ms) · kWatchJob GET /v1/jobs/{job}/watch (SSE: `job`, ends when
+/// over) · kExecJob GET /v1/jobs/{job}/exec (WebSocket; task, argv repeated, tty, rows, columns, workdir) · kAttachJob
+/// GET /v1/jobs/{job}/attach (WebSocket; task) · kSignalJob POST /v1/jobs/{job}/signal (signal, task) · kListNodes GET
 /// /v1/nodes · kDrainNode POST /v1/nodes/{node}/drain · kResumeNode POST /v1/nodes/{node}/resume · kListCards GET
 /// /v1/cards · kListQueues GET /v1/queues · kPutQueue PUT /v1/queues/{queue} · kListEvents GET /v1/events (job, after,
 /// limit; follow: SSE `event`) · kListSecrets GET /v1/secrets · kPutSecret PUT /v1/secrets/{secret} (body: the value,

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+
+/// The `busbar` command line: every verb but the server itself, which main wires in by hooks, since this layer knows
+/// only the HTTP API. Exit codes: docs/exit-codes.md.
+namespace busbar::cli {
+
+/// `busbar up` and `busbar server`.
+struct ServerCommandOptions {
+  enum class Role {
+    kUp,      ///< Server and local engine in one process group.
+    kServer,  ///< Control plane alone.
+  };
+  Role role = Role::kUp;
+  std::string config_file = {};  ///< Empty: the default places.
+  /// Settings given as flags, in the configuration file's own words ("listen", "state_dir", "log_level", "cpu_cards",
+  /// "runtime", or anything by --set). They win over environment and file.
+  std::vector<std::pair<std::string, std::string>> overrides = {};
+};
+
+/// `busbar restore FILE`: puts a backup in place of the database of a server that is not running.
+struct RestoreCommandOptions {
+  std::string backup_file = {};
+  std::string state_dir = {};
+  bool replaces_existing = false;
+};
+
+/// What main gives. Functions that are empty make their verbs fail with kUnsupported.
+struct CliHooks {
+  /// Runs until the server has stopped; gives the process's exit code.
+  std::function<int(const ServerCommandOptions&)> serve = {};
+  /// Gives a sentence that says what was restored.
+  std::function<Result<std::string>(const RestoreCommandOptions&)> restore = {};
+  std::string version = "0.0.0";
+  std::string build_id = {};
+};
+
+/// Runs one command line to its end and gives the exit code. Prints to standard output and error. Not thread-safe:
+/// call it once, from main; it may block signals and change the terminal's mode, both undone when it returns.
+int run_cli(int argc, char** argv, const CliHooks& hooks);
+
+}  // namespace busbar::cli

@@ -1,0 +1,117 @@
+#include "cli/command.h"
+
+#include <utility>
+
+#include "base/text.h"
+#include "base/units.h"
+
+namespace busbar::cli {
+
+const std::vector<Verb>& verbs() {
+  static const std::vector<Verb> kVerbs{
+      {"up", "Server", "run server and local engine on this machine", up_command},
+      {"server", "Server", "run the control plane", server_command},
+      {"apply", "Jobs", "submit job files", apply_command},
+      {"run", "Jobs", "run a command as a job and mirror its exit code", run_command},
+      {"dev", "Jobs", "open a shell in a job of its own", dev_command},
+      {"ps", "Jobs", "list jobs", ps_command},
+      {"describe", "Jobs", "everything about a job", describe_command},
+      {"why", "Jobs", "why a job does not run, and what would start it", why_command},
+      {"logs", "Jobs", "print a job's output", logs_command},
+      {"exec", "Jobs", "run a command inside a running job", exec_command},
+      {"attach", "Jobs", "connect to a job's terminal", attach_command},
+      {"stop", "Jobs", "stop jobs", stop_command},
+      {"signal", "Jobs", "send a signal to a job", signal_command},
+      {"wait", "Jobs", "wait until jobs are over and mirror their exit code", wait_command},
+      {"events", "Jobs", "what happened", events_command},
+      {"nodes", "Cluster", "list nodes", nodes_command},
+      {"drain", "Cluster", "give a node no new work", drain_command},
+      {"resume", "Cluster", "take a drained node back", resume_command},
+      {"cards", "Cluster", "list cards and what uses them", cards_command},
+      {"queues", "Cluster", "list queues", queues_command},
+      {"queue set", "Cluster", "make or change a queue", queue_set_command},
+      {"secret set", "Secrets", "store a secret, read from standard input", secret_set_command},
+      {"secret list", "Secrets", "list the names of secrets", secret_list_command},
+      {"secret rm", "Secrets", "forget secrets", secret_rm_command},
+      {"journal export", "State", "save the scheduler's journal", journal_export_command},
+      {"replay", "State", "decide a saved journal again and compare", replay_command},
+      {"backup", "State", "save the server's database", backup_command},
+      {"restore", "State", "put a backup back (server stopped)", restore_command},
+      {"schema", "Other", "print the JSON Schema of job files", schema_command},
+      {"completion", "Other", "print a completion script for a shell", completion_command},
+      {"version", "Other", "print versions", version_command},
+  };
+  return kVerbs;
+}
+
+Flag switch_flag(std::string names, std::string help, bool& target) {
+  return {.names = std::move(names), .help = std::move(help), .set = [&target](const std::string&) -> Result<void> {
+            target = true;
+            return {};
+          }};
+}
+
+Flag text_flag(std::string names, std::string value, std::string help, std::string& target) {
+  return {.names = std::move(names),
+          .value = std::move(value),
+          .help = std::move(help),
+          .set = [&target](const std::string& text) -> Result<void> {
+            target = text;
+            return {};
+          }};
+}
+
+Flag list_flag(std::string names, std::string value, std::string help, std::vector<std::string>& target) {
+  return {.names = std::move(names),
+          .value = std::move(value),
+          .help = std::move(help),
+          .set = [&target](const std::string& text) -> Result<void> {
+            target.push_back(text);
+            return {};
+          }};
+}
+
+Flag number_flag(std::string names, std::string value, std::string help, std::optional<std::int64_t>& target) {
+  return {.names = std::move(names),
+          .value = std::move(value),
+          .help = std::move(help),
+          .set = [&target](const std::string& text) -> Result<void> {
+            target = parse_int(text);
+            if (!target || *target < 0) {
+              return make_error(ErrorCode::kInvalidArgument, "\"" + text + "\" is no number from 0 on");
+            }
+            return {};
+          }};
+}
+
+Flag duration_flag(std::string names, std::string value, std::string help, std::optional<std::int64_t>& target_ms) {
+  return {.names = std::move(names),
+          .value = std::move(value),
+          .help = std::move(help),
+          .set = [&target_ms](const std::string& text) -> Result<void> {
+            TRY_ASSIGN(target_ms, parse_duration_ms(text));
+            return {};
+          }};
+}
+
+Flag with_completion(Flag flag, Complete complete, std::vector<std::string> words) {
+  flag.complete = complete;
+  flag.words = std::move(words);
+  return flag;
+}
+
+std::vector<Flag> global_flags(GlobalOptions& options) {
+  return {
+      text_flag("--server", "URL", "the server (BUSBAR_SERVER; default: the one running here)", options.server),
+      text_flag("--token", "TOKEN", "token (better: BUSBAR_TOKEN, BUSBAR_TOKEN_FILE)", options.token),
+      with_completion(
+          text_flag("--state-dir", "DIR", "state directory of the local server (BUSBAR_STATE_DIR)", options.state_dir),
+          Complete::kFiles),
+      switch_flag("--json", "JSON instead of text", options.wants_json),
+      switch_flag("--no-color", "no colours (NO_COLOR)", options.has_no_colour),
+      switch_flag("-q,--quiet", "no remarks, only results", options.is_quiet),
+      switch_flag("-h,--help", "help for busbar or for a verb", options.wants_help),
+  };
+}
+
+}  // namespace busbar::cli
