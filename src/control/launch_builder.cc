@@ -73,6 +73,7 @@ Result<engine::AttemptLaunch> PlanLaunchBuilder::assemble(const StartOrder& orde
   input.rendezvous_port = ports.front();
   input.image = probe_image(order.spec.image);
   input.user = order.user;
+  input.is_preview = secrets == Secrets::kLeftOut;
   TRY_ASSIGN(const std::vector<launch::TaskPlan> plans, launch::plan_launch(input));
   engine::AttemptLaunch launch{.id = order.attempt,
                                .job_name = order.spec.name,

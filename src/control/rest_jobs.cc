@@ -27,8 +27,9 @@ std::vector<api::Diagnostic> to_api(const std::vector<launch::Diagnostic>& diagn
 }
 
 launch::ParsedJob parse_submitted(const api::SubmitRequest& request) {
-  return launch::looks_like_sbatch(request.file) ? launch::parse_sbatch(request.file, request.overrides)
-                                                 : launch::parse_job_file(request.file, request.overrides);
+  return launch::looks_like_sbatch(request.file)
+             ? launch::parse_sbatch(request.file, request.overrides, request.default_workdir)
+             : launch::parse_job_file(request.file, request.overrides, request.default_workdir);
 }
 
 Result<store::JobFilter> filter_from(const net::HttpRequest& request) {
@@ -88,7 +89,6 @@ void Rest::submit(const CallPtr& call) {
                                            .message = fmt::format("{} has {} error{}", name, errors, errors == 1 ? "" : "s")},
                                  .diagnostics = std::move(diagnostics)}));
   }
-  if (parsed.spec.workdir.empty() && parsed.spec.image == "host") parsed.spec.workdir = request->default_workdir;
   std::vector<model::JobSpec> members = launch::expand_array(parsed.spec);
   if (request->is_dry_run) return dry_run(call, std::move(members), std::move(diagnostics));
   if (refuse_if_degraded(call)) return;

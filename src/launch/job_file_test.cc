@@ -207,7 +207,7 @@ TEST(JobFile, RulesBetweenFieldsHold) {
 
 TEST(JobFile, WarningsLeaveTheJobValid) {
   for (const char* text :
-       {"run: x\nenv: {MASTER_ADDR: a}", "run: x\nrestart: {on: user}", "run: x\ncheckpoint: ckpt"}) {
+       {"run: x\nenv: {MASTER_ADDR: a}", "run: x\nrestart: {on: user}", "run: x\nimage: oci:/a\ncheckpoint: /ckpt"}) {
     SCOPED_TRACE(text);
     const ParsedJob parsed = parse_job_file(text, {}, "/jobs");
     EXPECT_TRUE(parsed.is_valid);

@@ -20,7 +20,7 @@ bool is_bare_shell(const JobSpec& spec) {
 /// task.sh, and what it needs beside it, by launcher.
 std::map<std::string, std::string> task_files(const LaunchInput& input, const GangShape& shape, std::uint32_t rank) {
   const JobSpec& spec = input.spec;
-  std::map<std::string, std::string> files = {{"launch.sh", internal::init_script()},
+  std::map<std::string, std::string> files = {{"launch.sh", internal::launch_script()},
                                               {"hostfile", internal::hostfile(shape)}};
   if (!spec.setup.empty()) {
     files["setup"] = spec.setup;

@@ -38,6 +38,8 @@ struct LaunchInput {
   ImageFacts image = {};
   std::string user = {};
   std::string api_url = {};
+  /// Nothing is leased for a dry run: ports may be 0 and are shown as such.
+  bool is_preview = false;
 };
 
 /// One process tree to start: one container.

@@ -21,6 +21,7 @@ struct Gang {
   std::vector<std::vector<std::uint16_t>> task_ports = {};
   ImageFacts image = {};
   std::uint16_t rendezvous_port = 29'500;
+  bool is_preview = false;
 
   explicit Gang(Launcher launcher, std::uint16_t cards = 2) {
     spec.launcher = launcher;
@@ -42,7 +43,8 @@ struct Gang {
                         .task_ports = task_ports,
                         .image = image,
                         .user = "ada",
-                        .api_url = "http://127.0.0.1:1"});
+                        .api_url = "http://127.0.0.1:1",
+                        .is_preview = is_preview});
   }
 };
 
@@ -97,7 +99,6 @@ TEST(LaunchPlan, EveryTaskKnowsItsJob) {
                                   {"BUSBAR_CHECKPOINT_EVERY_S", "1.5"},
                                   {"BUSBAR_ARRAY_INDEX", "3"},
                                   {"BUSBAR_USER", "ada"},
-                                  {"PYTHONPATH", "/run/busbar/python"},
                                   {"NNODES", "2"},
                                   {"NODE_RANK", "1"}};
     for (const auto& [name, value] : expected) {
@@ -139,13 +140,12 @@ TEST(LaunchPlan, MpirunsLeaderEndsTheGang) {
 
 TEST(LaunchPlan, JobFilesEnvWinsWhereTheGangDoesNotDependOnIt) {
   Gang gang(Launcher::kTorchrun);
-  gang.spec.env = {{"OMP_NUM_THREADS", "1"}, {"MASTER_ADDR", "evil"}, {"BUSBAR_JOB_ID", "1"}, {"PYTHONPATH", "/mine"}};
+  gang.spec.env = {{"OMP_NUM_THREADS", "1"}, {"MASTER_ADDR", "evil"}, {"BUSBAR_JOB_ID", "1"}};
   const auto plans = gang.plan();
   ASSERT_TRUE(plans);
   EXPECT_EQ((*plans)[0].env.at("OMP_NUM_THREADS"), "1");
   EXPECT_EQ((*plans)[0].env.at("MASTER_ADDR"), "10.0.0.1");
   EXPECT_EQ((*plans)[0].env.at("BUSBAR_JOB_ID"), "17");
-  EXPECT_EQ((*plans)[0].env.at("PYTHONPATH"), "/run/busbar/python:/mine");
 
   gang.spec.launcher = Launcher::kNone;
   const auto bare = gang.plan();
@@ -196,6 +196,8 @@ TEST(LaunchPlan, RefusesAPlacementOfAnotherJob) {
   Gang portless(Launcher::kTorchrun);
   portless.rendezvous_port = 0;
   EXPECT_FALSE(portless.plan());
+  portless.is_preview = true;
+  EXPECT_TRUE(portless.plan());
 }
 
 TEST(ExpandArray, GivesOneJobPerIndex) {

@@ -13,8 +13,6 @@ namespace {
 using Environment = std::map<std::string, std::string>;
 using model::Launcher;
 
-constexpr std::string_view kSdkFolder = "/run/busbar/python";
-
 tl::unexpected<Error> refuse(std::string message) {
   return make_error(ErrorCode::kInvalidArgument, std::move(message));
 }
@@ -59,7 +57,7 @@ Result<void> add_ports(const LaunchInput& input, std::uint32_t rank, Environment
       const bool is_leased = rank < input.task_ports.size() && index < input.task_ports[rank].size();
       port = is_leased ? input.task_ports[rank][index] : 0;
     }
-    if (port == 0) {
+    if (port == 0 && !input.is_preview) {
       return refuse(fmt::format("port \"{}\" of task {} was not leased", request.name, rank));
     }
     env["BUSBAR_PORT_" + variable_part(request.name)] = std::to_string(port);
@@ -205,7 +203,7 @@ Result<GangShape> shape_of(const LaunchInput& input) {
                               model::format_nodes(input.spec.min_nodes, input.spec.max_nodes)));
   }
   const bool needs_rendezvous = input.spec.launcher == Launcher::kTorchrun || input.spec.launcher == Launcher::kDirect;
-  if (needs_rendezvous && input.rendezvous_port == 0) {
+  if (needs_rendezvous && input.rendezvous_port == 0 && !input.is_preview) {
     return refuse("no rendezvous port was leased");
   }
   GangShape shape;
@@ -252,9 +250,6 @@ Result<Environment> task_environment(const LaunchInput& input, const GangShape& 
       env[name] = value;
     }
   }
-  // In front, so that the SDK of this server is found before another copy.
-  std::string& python_path = env["PYTHONPATH"];
-  python_path = std::string(kSdkFolder) + (python_path.empty() ? "" : ":" + python_path);
   return env;
 }
 

@@ -129,6 +129,9 @@ void resolve_checkpoint(Reader& reader) {
     return;
   }
   path = normal_path(path.starts_with('/') ? path : spec.workdir + "/" + path);
+  if (spec.image == "host") {
+    return;  // The same folder of the host is mounted there.
+  }
   for (const model::VolumeMount& volume : spec.volumes) {
     if (is_under(path, volume.target) && !volume.is_read_only) {
       return;

@@ -7,17 +7,20 @@
 namespace busbar::launch::internal {
 namespace {
 
-/// Signals reach every process of the group at once (init_script). A shell that died of one would take its program
-/// down before that could save, so the shells outlive the program and end after it.
+/// The engine's init gives a signal to every process of the task's group at once. A shell that died of one would take
+/// its program down before that could save, so the shells outlive the program and end after it.
 constexpr std::string_view kOutlive =
     "trap 'exit 143' TERM\n"
     "trap 'exit 130' INT\n"
     "trap 'exit 129' HUP\n"
     "trap : USR1 USR2\n";
 
-constexpr std::string_view kWaitForever =
+/// For tasks that only offer themselves: told to end, they did what they are for.
+constexpr std::string_view kEndWell =
     "trap 'exit 0' TERM INT HUP\n"
-    "trap : USR1 USR2\n"
+    "trap : USR1 USR2\n";
+
+constexpr std::string_view kWaitForever =
     "while :; do\n"
     "  sleep 86400 &\n"
     "  wait \"$!\"\n"
@@ -35,41 +38,11 @@ std::string run_part(const model::JobSpec& spec) {
 
 }  // namespace
 
-std::string init_script() {
-  return R"(#!/bin/sh
-# Process 1 of a busbar task: hands signals on, ends with the exit code of task.sh.
-shell=/bin/sh
-if command -v bash >/dev/null 2>&1; then shell=bash; fi
-# A shell starts background processes with SIGINT and SIGQUIT ignored; undo that where env can.
-clean=
-if env --default-signal=INT,QUIT true >/dev/null 2>&1; then clean='env --default-signal=INT,QUIT'; fi
-BUSBAR_SHELL=$shell
+std::string launch_script() {
+  return R"(BUSBAR_SHELL=/bin/sh
+if command -v bash >/dev/null 2>&1; then BUSBAR_SHELL=bash; fi
 export BUSBAR_SHELL
-forward() {
-  trap '' "$1"
-  kill -s "$1" 0
-  trap "forward $1" "$1"
-}
-exec 3<&0
-$clean "$shell" /run/busbar/task.sh <&3 3<&- &
-child=$!
-exec 3<&- </dev/null
-for signal in TERM INT HUP QUIT USR1 USR2; do
-  trap "forward $signal" "$signal"
-done
-while :; do
-  wait "$child"
-  code=$?
-  # A signal interrupts wait while the child still lives.
-  if kill -0 "$child" 2>/dev/null; then continue; fi
-  # It may have ended during an interrupted wait; then its own code is still to be had.
-  if [ "$code" -gt 128 ]; then
-    wait "$child" 2>/dev/null
-    again=$?
-    if [ "$again" -ne 127 ]; then code=$again; fi
-  fi
-  exit "$code"
-done
+exec "$BUSBAR_SHELL" /run/busbar/task.sh
 )";
 }
 
@@ -90,12 +63,18 @@ rm -f "$fifo"
 local_rank=0
 while [ "$local_rank" -lt {count} ]; do
   (
-    trap : TERM INT HUP USR1 USR2
+    stop=
+    trap 'stop=1' TERM
+    trap : INT HUP USR1 USR2
     LOCAL_RANK=$local_rank
     RANK=$(({first} + local_rank))
     export LOCAL_RANK RANK
-{slurm}    "$BUSBAR_SHELL" /run/busbar/process.sh <&3 3<&- 4>&-
-    echo "$?" >&4
+{slurm}    code=143
+    if [ -z "$stop" ]; then
+      "$BUSBAR_SHELL" /run/busbar/process.sh <&3 3<&- 4>&-
+      code=$?
+    fi
+    echo "$code" >&4
   ) &
   local_rank=$((local_rank + 1))
 done
@@ -109,11 +88,12 @@ while [ "$left" -gt 0 ]; do
   left=$((left - 1))
   if [ "$code" -ne 0 ] && [ "$first" -eq 0 ]; then
     first=$code
-    # One process failed: the others would wait for it without end. Process 1 sends the signal to all.
+    # One process failed: the others would wait for it without end. What outlives this shell dies with the container.
     trap '' TERM
     if [ "$left" -gt 0 ]; then
-      kill -s TERM "$PPID"
-      (sleep 5; echo late >&4) >/dev/null 2>&1 &
+      kill -s TERM 0
+      # Once more for a process that was just starting.
+      (sleep 1; kill -s TERM 0; sleep 4; echo late >&4) >/dev/null 2>&1 &
     fi
   fi
 done
@@ -149,11 +129,12 @@ std::string mpi_host_script(const model::JobSpec& spec) {
         "echo \"$?\" >/run/busbar/setup.new\n"
         "mv /run/busbar/setup.new /run/busbar/setup.done\n";
   }
-  return setup + std::string(kWaitForever);
+  return std::string(kEndWell) + setup + std::string(kWaitForever);
 }
 
 std::string dev_script(const model::JobSpec& spec) {
-  return setup_part(spec) + "if [ -t 0 ]; then exec \"$BUSBAR_SHELL\" -i; fi\n" + std::string(kWaitForever);
+  return std::string(kEndWell) + setup_part(spec) + "if [ -t 0 ]; then exec \"$BUSBAR_SHELL\" -i; fi\n" +
+         std::string(kWaitForever);
 }
 
 }  // namespace busbar::launch::internal

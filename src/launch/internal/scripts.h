@@ -10,9 +10,9 @@
 /// user's text runs under bash where the image has it, else under sh.
 namespace busbar::launch::internal {
 
-/// Process 1 of a task: starts task.sh, hands signals on to the whole process group, ends with its exit code.
-/// Needed because the kernel drops signals that process 1 of a PID namespace has no handler for.
-std::string init_script();
+/// Chooses the shell and becomes task.sh. The engine's init is process 1 above it: it hands signals on to the whole
+/// process group of the task and ends with its exit code.
+std::string launch_script();
 /// setup, then the run text, in one shell.
 std::string task_script(const model::JobSpec& spec);
 
