@@ -173,8 +173,9 @@ void EfficiencyAccount::take_step(const Report& report) {
   if (reporting_ != Reporting::kSteps) {
     reporting_ = Reporting::kSteps;
     first_step_ms_ = report.time_ms;
-    current_ = current_ == Bucket::kStart ? Bucket::kCompute : current_;
   }
+  // Also out of a checkpoint: one that failed has no end, and one in the background does not stop the work.
+  current_ = Bucket::kCompute;
   ++step_reports_;
   progress_.step = report.step;
   if (report.has_loss) {

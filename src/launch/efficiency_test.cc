@@ -81,6 +81,16 @@ TEST(EfficiencyAccount, WorkAfterTheLastCheckpointOfAFailedAttemptIsLost) {
   EXPECT_EQ(account.progress().last_checkpoint, "/ckpt/1");
 }
 
+TEST(EfficiencyAccount, AStepEndsACheckpointThatFailed) {
+  EfficiencyAccount account = running();
+  account.report(step(kStartMs + 100, 1));
+  account.report(event(Report::Kind::kCheckpointBegin, kStartMs + 200));
+  account.report(step(kStartMs + 300, 2));
+  account.attempt_ended(kStartMs + 350, ExitClass::kUser);
+  EXPECT_EQ(of(account, Bucket::kCheckpoint, kStartMs + 350), 100 * 2000);
+  EXPECT_EQ(of(account, Bucket::kLost, kStartMs + 350), 150 * 2000);
+}
+
 TEST(EfficiencyAccount, ACancelledAttemptLosesNothing) {
   EfficiencyAccount account = running();
   account.report(step(kStartMs + 100, 1));
