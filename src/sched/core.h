@@ -24,6 +24,9 @@ struct Policy {
   /// Wait before restart n: base * 2^(n-1), at most `retry_backoff_max_ms`.
   std::int64_t retry_backoff_base_ms = 1'000;
   std::int64_t retry_backoff_max_ms = 60'000;
+  /// While the first blocked job has waited less than this, jobs behind it may start if their time limit ends before
+  /// its expected start; after it, only jobs that take nothing it needs (README.md, "Order and backfill").
+  std::int64_t backfill_patience_ms = 4 * 3'600'000;
   friend bool operator==(const Policy&, const Policy&) = default;
 };
 
@@ -50,7 +53,7 @@ struct Why {
   model::JobState state = model::JobState::kQueued;
   /// "capacity", "quota", "priority", "dependency", "backoff", "infeasible", "array_limit", "none".
   std::string constraint = {};
-  std::string text = {};  ///< The binding constraint in a sentence with numbers.
+  std::string text = {};                       ///< The binding constraint in a sentence with numbers.
   std::optional<std::uint32_t> position = {};  ///< In the queue's order, from 1.
   std::vector<ChangeSet> changes = {};         ///< Smallest first; each one tried on a fork.
 };
@@ -72,7 +75,7 @@ class Core {
   Result<std::vector<Decision>> apply(const Event& event);
 
   /// Recovery: takes recorded decisions as facts and never decides again, so that a newer build continues an older
-  /// journal safely. kDataCorrupt if the decisions do not fit the state.
+  /// journal safely. kDataCorrupt if the decisions do not fit the state: the core must then be discarded.
   Result<void> apply_recorded(const Event& event, std::span<const Decision> decisions);
 
   /// When the core wants a Tick (time limits, deadlines, backoff); nullopt: never.

@@ -24,8 +24,8 @@ struct JobRequest {
   std::uint32_t max_nodes = 1;
   /// Alternatives in order of preference; one with chip "" means any accelerator; empty: no cards.
   std::vector<model::AcceleratorRequest> accelerators = {};
-  MilliCpus cpus = {};   ///< Per task.
-  Bytes memory = {};     ///< Per task.
+  MilliCpus cpus = {};  ///< Per task.
+  Bytes memory = {};    ///< Per task.
   model::TopologyRequest topology = {};
   std::int64_t time_limit_ms = 0;
   model::RestartPolicy restart = {};
@@ -44,7 +44,10 @@ struct JobRequest {
 };
 
 // Events: facts from outside. All carry only integers and text.
-struct NodeJoined { model::Node node = {}; friend bool operator==(const NodeJoined&, const NodeJoined&) = default; };
+struct NodeJoined {
+  model::Node node = {};
+  friend bool operator==(const NodeJoined&, const NodeJoined&) = default;
+};
 /// `state` says what became of it: kReady (returned), kDrained (no new work), kUnreachable (cards unusable until it is
 /// fenced or returns), kFailed (its tasks are gone).
 struct NodeStateChanged {
@@ -57,12 +60,24 @@ struct CardHealthChanged {
   model::CardHealth health = model::CardHealth::kHealthy;
   friend bool operator==(const CardHealthChanged&, const CardHealthChanged&) = default;
 };
-struct JobSubmitted { JobRequest job = {}; friend bool operator==(const JobSubmitted&, const JobSubmitted&) = default; };
-struct JobCancelled { model::JobId job = {}; friend bool operator==(const JobCancelled&, const JobCancelled&) = default; };
+struct JobSubmitted {
+  JobRequest job = {};
+  friend bool operator==(const JobSubmitted&, const JobSubmitted&) = default;
+};
+struct JobCancelled {
+  model::JobId job = {};
+  friend bool operator==(const JobCancelled&, const JobCancelled&) = default;
+};
 /// Every container of the gang exists and waits at the barrier.
-struct GangReady { model::AttemptId attempt = {}; friend bool operator==(const GangReady&, const GangReady&) = default; };
+struct GangReady {
+  model::AttemptId attempt = {};
+  friend bool operator==(const GangReady&, const GangReady&) = default;
+};
 /// The gang was released from the barrier: user code runs from here; the time limit counts from here.
-struct GangStarted { model::AttemptId attempt = {}; friend bool operator==(const GangStarted&, const GangStarted&) = default; };
+struct GangStarted {
+  model::AttemptId attempt = {};
+  friend bool operator==(const GangStarted&, const GangStarted&) = default;
+};
 /// One task is over. The core ends the rest of the gang when the class or the launcher says so (`ends_gang`).
 struct TaskExited {
   model::TaskId task = {};
@@ -72,11 +87,22 @@ struct TaskExited {
   friend bool operator==(const TaskExited&, const TaskExited&) = default;
 };
 /// The engine confirms that nothing of the attempt is left: its cards are free now.
-struct GangGone { model::AttemptId attempt = {}; friend bool operator==(const GangGone&, const GangGone&) = default; };
-struct CheckpointReached { model::AttemptId attempt = {}; friend bool operator==(const CheckpointReached&, const CheckpointReached&) = default; };
-struct QueueChanged { model::Queue queue = {}; friend bool operator==(const QueueChanged&, const QueueChanged&) = default; };
+struct GangGone {
+  model::AttemptId attempt = {};
+  friend bool operator==(const GangGone&, const GangGone&) = default;
+};
+struct CheckpointReached {
+  model::AttemptId attempt = {};
+  friend bool operator==(const CheckpointReached&, const CheckpointReached&) = default;
+};
+struct QueueChanged {
+  model::Queue queue = {};
+  friend bool operator==(const QueueChanged&, const QueueChanged&) = default;
+};
 /// Time went by; asked for through Core::next_wakeup().
-struct Tick { friend bool operator==(const Tick&, const Tick&) = default; };
+struct Tick {
+  friend bool operator==(const Tick&, const Tick&) = default;
+};
 
 using EventBody = std::variant<NodeJoined, NodeStateChanged, CardHealthChanged, JobSubmitted, JobCancelled, GangReady,
                                GangStarted, TaskExited, GangGone, CheckpointReached, QueueChanged, Tick>;
@@ -98,7 +124,7 @@ struct Place {
   std::string reason = {};
   friend bool operator==(const Place&, const Place&) = default;
 };
-enum class StopReason { kCancelled, kTimeLimit, kPreempted, kTaskFailed, kLeaderDone, kNodeLost };
+enum class StopReason { kCancelled, kTimeLimit, kPreempted, kTaskFailed, kLeaderDone, kNodeLost, kStartDeadline };
 /// Stop what is left of the attempt (with its grace); GangGone must follow.
 struct Stop {
   model::AttemptId attempt = {};

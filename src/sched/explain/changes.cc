@@ -1,0 +1,252 @@
+#include "sched/explain/changes.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "sched/internal/step.h"
+#include "sched/place/placer.h"
+
+namespace busbar::sched::explain {
+namespace {
+
+using backfill::Obstacle;
+using internal::JobRecord;
+using internal::State;
+
+/// Trials of jobs ending: single ones, then sets that grow by one. They bound the cost of an answer.
+constexpr std::size_t kMaxSingleTrials = 48;
+constexpr std::size_t kMaxGreedyJobs = 64;
+
+/// What-if on a fork. The job under question may be submitted again in another form, under an id that is free.
+class Trial {
+ public:
+  Trial(const State& state, model::JobId job) : fork_(state), job_(job) {}
+
+  bool apply(EventBody body) {
+    return internal::step(fork_, {.time_ms = fork_.now_ms(), .body = std::move(body)}).has_value();
+  }
+
+  void resubmit(JobRequest request) {
+    apply(JobCancelled{.job = job_});
+    std::uint64_t last = 0;
+    for (const auto& [id, record] : fork_.jobs()) {
+      last = std::max(last, id.value);
+    }
+    for (const auto& [id, outcome] : fork_.outcomes()) {
+      last = std::max(last, id.value);
+    }
+    job_ = {last + 1};
+    request.id = job_;
+    apply(JobSubmitted{.job = std::move(request)});
+  }
+
+  void end(model::JobId job) {
+    const JobRecord* record = fork_.jobs().find(job);
+    if (record == nullptr || record->granted == nullptr) {
+      return;
+    }
+    const model::AttemptId attempt = record->attempt_id();
+    apply(JobCancelled{.job = job});
+    apply(GangGone{.attempt = attempt});
+  }
+
+  bool has_started() const {
+    const JobRecord* record = fork_.jobs().find(job_);
+    return record != nullptr && record->granted != nullptr;
+  }
+
+  const State& fork() const { return fork_; }
+
+ private:
+  State fork_;
+  model::JobId job_;
+};
+
+class Search {
+ public:
+  Search(const State& state, model::JobId id) : state_(state), id_(id), request_(state.jobs().find(id)->request()) {}
+
+  void fewer_nodes();
+  void other_chip();
+  void other_level();
+  void more_quota();
+  void jobs_ending();
+  void nodes_returned();
+  std::vector<ChangeSet> take() { return std::move(found_); }
+
+ private:
+  bool starts_as(JobRequest request) const {
+    Trial trial(state_, id_);
+    trial.resubmit(std::move(request));
+    return trial.has_started();
+  }
+  bool starts_after(const std::vector<model::JobId>& ended) const {
+    Trial trial(state_, id_);
+    for (const model::JobId job : ended) {
+      trial.end(job);
+    }
+    return trial.has_started();
+  }
+  std::vector<model::JobId> candidates() const;
+  void add_jobs_ending(std::vector<model::JobId> jobs);
+
+  const State& state_;
+  model::JobId id_;
+  const JobRequest& request_;
+  std::vector<ChangeSet> found_;
+};
+
+void Search::fewer_nodes() {
+  // Room for n implies room for n - 1, so the largest n that starts is found by halving.
+  std::uint32_t fits = 0;
+  std::uint32_t too_many = request_.min_nodes;
+  while (too_many - fits > 1) {
+    const std::uint32_t middle = fits + (too_many - fits) / 2;
+    JobRequest smaller = request_;
+    smaller.min_nodes = smaller.max_nodes = middle;
+    (starts_as(std::move(smaller)) ? fits : too_many) = middle;
+  }
+  if (fits > 0) {
+    found_.push_back(
+        {.kind = "fewer_nodes",
+         .text = fmt::format("ask for {} node{} instead of {}", fits, fits == 1 ? "" : "s", request_.min_nodes)});
+  }
+}
+
+void Search::other_chip() {
+  if (request_.accelerators.empty()) {
+    return;
+  }
+  for (const place::ChipIndex chip : state_.free_map().chips_by_name()) {
+    const std::string& name = state_.free_map().chip_name(chip);
+    const bool is_asked = std::any_of(
+        request_.accelerators.begin(), request_.accelerators.end(),
+        [&](const model::AcceleratorRequest& a) { return a.chip == name || (a.chip.empty() && name != "cpu"); });
+    // A CPU is no stand-in for an accelerator, nor the other way round.
+    if (is_asked || (name == "cpu") != (request_.accelerators.front().chip == "cpu")) {
+      continue;
+    }
+    JobRequest other = request_;
+    other.accelerators = {{.chip = name, .per_node = request_.accelerators.front().per_node}};
+    if (starts_as(std::move(other))) {
+      found_.push_back({.kind = "other_chip", .text = fmt::format("take {} instead", name)});
+    }
+  }
+}
+
+void Search::other_level() {
+  if (request_.topology.mode != model::TopologyRequest::Mode::kRequired) {
+    return;
+  }
+  JobRequest other = request_;
+  other.topology.mode = model::TopologyRequest::Mode::kPreferred;
+  if (starts_as(std::move(other))) {
+    found_.push_back(
+        {.kind = "other_level",
+         .text = fmt::format("make topology level {} preferred instead of required", request_.topology.level)});
+  }
+}
+
+void Search::more_quota() {
+  const internal::QueueEntry& entry = *state_.queues().find(request_.queue);
+  for (const model::AcceleratorRequest& accelerator : request_.accelerators) {
+    model::Queue wider = entry.queue;
+    wider.limit = {entry.used_milli_cards + accelerator.per_node.value * request_.min_nodes};
+    Trial trial(state_, id_);
+    trial.apply(QueueChanged{.queue = wider});
+    if (trial.has_started()) {
+      found_.push_back({.kind = "more_quota",
+                        .text = fmt::format("raise the limit of queue \"{}\" from {} to {} cards", wider.name,
+                                            format_milli(entry.queue.limit.value), format_milli(wider.limit.value))});
+      return;
+    }
+  }
+}
+
+// Running jobs that hold something, those with the fewest cards first.
+std::vector<model::JobId> Search::candidates() const {
+  std::vector<std::pair<std::int64_t, model::JobId>> sized;
+  for (const auto& [id, nothing] : state_.live()) {
+    sized.emplace_back(state_.jobs().find(id)->granted->milli_cards, id);
+  }
+  std::sort(sized.begin(), sized.end());
+  std::vector<model::JobId> jobs;
+  for (const auto& [cards, id] : sized) {
+    jobs.push_back(id);
+  }
+  return jobs;
+}
+
+void Search::add_jobs_ending(std::vector<model::JobId> jobs) {
+  std::vector<std::uint64_t> ids;
+  for (const model::JobId job : jobs) {
+    ids.push_back(job.value);
+  }
+  found_.push_back({.kind = "jobs_ending",
+                    .text = fmt::format("job{} {} ending", ids.size() == 1 ? "" : "s", fmt::join(ids, ", ")),
+                    .jobs = std::move(jobs)});
+}
+
+void Search::jobs_ending() {
+  const std::vector<model::JobId> candidates = this->candidates();
+  for (std::size_t i = 0; i < std::min(candidates.size(), kMaxSingleTrials); ++i) {
+    if (starts_after({candidates[i]})) {
+      return add_jobs_ending({candidates[i]});
+    }
+  }
+  // Add jobs until it starts; then leave out, largest first, those that are not needed.
+  Trial growing(state_, id_);
+  std::vector<model::JobId> set;
+  for (std::size_t i = 0; i < std::min(candidates.size(), kMaxGreedyJobs) && !growing.has_started(); ++i) {
+    growing.end(candidates[i]);
+    set.push_back(candidates[i]);
+  }
+  if (set.empty() || !growing.has_started()) {
+    return;
+  }
+  for (std::size_t i = set.size(); i-- > 0;) {
+    std::vector<model::JobId> without = set;
+    without.erase(without.begin() + static_cast<std::ptrdiff_t>(i));
+    if (starts_after(without)) {
+      set = std::move(without);
+    }
+  }
+  if (starts_after(set)) {
+    add_jobs_ending(std::move(set));
+  }
+}
+
+void Search::nodes_returned() {
+  for (const auto& [id, entry] : state_.nodes()) {
+    if (entry.node->state == model::NodeState::kReady) {
+      continue;
+    }
+    Trial trial(state_, id_);
+    trial.apply(NodeStateChanged{.node = id, .state = model::NodeState::kReady});
+    if (trial.has_started()) {
+      found_.push_back(
+          {.kind = "node_returned", .text = fmt::format("node {} returning to service", entry.node->name)});
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<ChangeSet> find_changes(const State& state, model::JobId id, Obstacle::Kind obstacle) {
+  Search search(state, id);
+  if (obstacle == Obstacle::Kind::kQuota) {
+    search.more_quota();
+  }
+  if (obstacle != Obstacle::Kind::kArrayLimit) {
+    search.fewer_nodes();
+    search.other_level();
+    search.other_chip();
+    search.nodes_returned();
+  }
+  search.jobs_ending();
+  return search.take();
+}
+
+}  // namespace busbar::sched::explain

@@ -1,0 +1,253 @@
+#include <algorithm>
+#include <string>
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "sched/internal/step.h"
+
+namespace busbar::sched::internal {
+namespace {
+
+constexpr std::size_t kMaxCardsPerNode = 4096;
+
+Result<void> check_job_id(const State& state, model::JobId id) {
+  if (state.jobs().contains(id)) {
+    return {};
+  }
+  if (state.outcomes().contains(id)) {
+    return make_error(ErrorCode::kFailedPrecondition, fmt::format("job {} is over", id.value));
+  }
+  return make_error(ErrorCode::kNotFound, fmt::format("no job {}", id.value));
+}
+
+// The attempt holds cards, so the engine may report on it.
+Result<void> check_attempt(const State& state, const model::AttemptId& attempt) {
+  TRY(check_job_id(state, attempt.job));
+  const JobRecord& record = *state.jobs().find(attempt.job);
+  if (record.granted == nullptr || record.attempt != attempt.number) {
+    return make_error(
+        ErrorCode::kFailedPrecondition,
+        fmt::format("attempt {} is not current; job {} {}", attempt.to_string(), attempt.job.value,
+                    record.granted ? fmt::format("runs as attempt {}", record.attempt) : "holds no cards"));
+  }
+  return {};
+}
+
+struct EventChecker {
+  const State& state;
+
+  Result<void> operator()(const NodeJoined& e) const {
+    if (!e.node.id.is_valid() || e.node.cards.size() > kMaxCardsPerNode || e.node.cpus.value < 0 ||
+        e.node.memory.value < 0) {
+      return make_error(
+          ErrorCode::kInvalidArgument,
+          fmt::format("node \"{}\" needs an id, at most {} cards, and CPU and memory that are not negative",
+                      e.node.name, kMaxCardsPerNode));
+    }
+    for (std::size_t i = 0; i < e.node.cards.size(); ++i) {
+      if (e.node.cards[i].index != i || e.node.cards[i].chip.empty()) {
+        return make_error(ErrorCode::kInvalidArgument,
+                          fmt::format("card {} of node \"{}\" needs index {} and a chip", i, e.node.name, i));
+      }
+    }
+    return check_cards_in_use(e.node);
+  }
+
+  // A card that a task holds cannot vanish or change its chip by a new declaration: that is a failed node.
+  Result<void> check_cards_in_use(const model::Node& node) const {
+    const NodeEntry* before = state.nodes().find(node.id);
+    if (before == nullptr) {
+      return {};
+    }
+    const auto cards = state.free_map().cards_of(*state.free_map().find_node(node.id));
+    for (std::size_t i = 0; i < cards.size(); ++i) {
+      if (cards[i].used > 0 && (i >= node.cards.size() || node.cards[i].chip != before->node->cards[i].chip)) {
+        return make_error(
+            ErrorCode::kFailedPrecondition,
+            fmt::format("card {} of node \"{}\" is in use; fail the node before declaring it without the card", i,
+                        node.name));
+      }
+    }
+    return {};
+  }
+
+  Result<void> operator()(const NodeStateChanged& e) const { return check_node(e.node); }
+  Result<void> operator()(const CardHealthChanged& e) const {
+    TRY(check_node(e.card.node));
+    if (e.card.index >= state.nodes().find(e.card.node)->node->cards.size()) {
+      return make_error(ErrorCode::kNotFound, fmt::format("node {} has no card {}", e.card.node.value, e.card.index));
+    }
+    return {};
+  }
+  Result<void> check_node(model::NodeId id) const {
+    return state.nodes().contains(id) ? Result<void>{}
+                                      : make_error(ErrorCode::kNotFound, fmt::format("no node {}", id.value));
+  }
+
+  Result<void> operator()(const JobSubmitted& e) const {
+    if (!e.job.id.is_valid()) {
+      return make_error(ErrorCode::kInvalidArgument, "a job needs an id other than 0");
+    }
+    if (state.jobs().contains(e.job.id) || state.outcomes().contains(e.job.id)) {
+      return make_error(ErrorCode::kAlreadyExists, fmt::format("job {} was submitted before", e.job.id.value));
+    }
+    return {};
+  }
+  Result<void> operator()(const JobCancelled& e) const { return check_job_id(state, e.job); }
+  Result<void> operator()(const GangReady& e) const { return check_attempt(state, e.attempt); }
+  Result<void> operator()(const GangStarted& e) const {
+    TRY(check_attempt(state, e.attempt));
+    if (state.jobs().find(e.attempt.job)->started_ms != 0) {
+      return make_error(ErrorCode::kFailedPrecondition,
+                        fmt::format("attempt {} has started before", e.attempt.to_string()));
+    }
+    return {};
+  }
+  Result<void> operator()(const TaskExited& e) const {
+    TRY(check_attempt(state, e.task.attempt));
+    const JobRecord& record = *state.jobs().find(e.task.attempt.job);
+    if (e.task.rank >= record.exited.size()) {
+      return make_error(ErrorCode::kNotFound, fmt::format("no task {}", e.task.to_string()));
+    }
+    if (record.exited[e.task.rank] != 0) {
+      return make_error(ErrorCode::kFailedPrecondition, fmt::format("task {} has exited before", e.task.to_string()));
+    }
+    return {};
+  }
+  Result<void> operator()(const GangGone& e) const { return check_attempt(state, e.attempt); }
+  Result<void> operator()(const CheckpointReached& e) const { return check_attempt(state, e.attempt); }
+  Result<void> operator()(const QueueChanged& e) const {
+    return e.queue.name.empty() ? make_error(ErrorCode::kInvalidArgument, "a queue needs a name") : Result<void>{};
+  }
+  Result<void> operator()(const Tick&) const { return {}; }
+};
+
+void note_exit(JobRecord& record, const TaskExited& e) {
+  record.exited[e.task.rank] = 1;
+  const bool is_success = e.exit_class == model::ExitClass::kSuccess;
+  if (record.stop.has_value()) {
+    // What we stopped ends with codes of our making: they say nothing about the job.
+    record.stopped_code = record.stopped_code == 0 ? e.exit_code : record.stopped_code;
+    return;
+  }
+  if (!is_success && !record.failure.has_value()) {
+    record.failure = Failure{.rank = e.task.rank, .exit_class = e.exit_class, .exit_code = e.exit_code};
+  }
+  record.has_succeeded =
+      record.has_succeeded || (is_success && !record.failure.has_value() && (e.ends_gang || record.alive() == 0));
+}
+
+struct Absorber {
+  State& state;
+
+  JobRecord copy_of(model::JobId id) const { return *state.jobs().find(id); }
+
+  bool operator()(const NodeJoined& e) const {
+    state.put_node(e.node);
+    return true;
+  }
+  bool operator()(const NodeStateChanged& e) const {
+    model::Node node = *state.nodes().find(e.node)->node;
+    node.state = e.state;
+    state.put_node(std::move(node));
+    if (e.state == model::NodeState::kFailed) {
+      lose_tasks_on(e.node);
+    }
+    return true;
+  }
+  bool operator()(const CardHealthChanged& e) const {
+    model::Node node = *state.nodes().find(e.card.node)->node;
+    node.cards[e.card.index].health = e.health;
+    state.put_node(std::move(node));
+    return true;
+  }
+  bool operator()(const JobSubmitted& e) const {
+    state.put_job({.submitted = make_submitted(e.job), .submitted_ms = state.now_ms()});
+    return true;
+  }
+  bool operator()(const JobCancelled& e) const {
+    JobRecord record = copy_of(e.job);
+    record.is_cancelled = true;
+    state.put_job(std::move(record));
+    return true;
+  }
+  bool operator()(const GangReady& e) const {
+    JobRecord record = copy_of(e.attempt.job);
+    record.is_ready = true;
+    state.put_job(std::move(record));
+    return false;
+  }
+  bool operator()(const GangStarted& e) const {
+    JobRecord record = copy_of(e.attempt.job);
+    record.started_ms = std::max<TimeMs>(state.now_ms(), 1);
+    if (record.state == model::JobState::kStarting) {
+      record.state = model::JobState::kRunning;
+    }
+    state.put_job(std::move(record));
+    return false;
+  }
+  bool operator()(const TaskExited& e) const {
+    JobRecord record = copy_of(e.task.attempt.job);
+    note_exit(record, e);
+    state.put_job(std::move(record));
+    return false;
+  }
+  bool operator()(const GangGone& e) const {
+    JobRecord record = copy_of(e.attempt.job);
+    record.granted.reset();
+    record.is_gone = true;
+    record.state = model::JobState::kStopping;
+    state.put_job(std::move(record));
+    return true;
+  }
+  bool operator()(const CheckpointReached& e) const {
+    // Work was saved, so what failed before does not count as "in a row" any more.
+    JobRecord record = copy_of(e.attempt.job);
+    record.infrastructure_in_row = 0;
+    state.put_job(std::move(record));
+    return false;
+  }
+  bool operator()(const QueueChanged& e) const {
+    state.put_queue(e.queue);
+    return true;
+  }
+  bool operator()(const Tick&) const { return true; }
+
+  void lose_tasks_on(model::NodeId node) const {
+    std::vector<model::JobId> live;
+    for (const auto& [id, nothing] : state.live()) {
+      live.push_back(id);
+    }
+    for (const model::JobId id : live) {
+      const JobRecord& record = *state.jobs().find(id);
+      JobRecord changed = record;
+      for (const model::TaskPlacement& task : record.granted->placement.tasks) {
+        if (task.node == node && record.exited[task.rank] == 0) {
+          note_exit(changed, {.task = {.attempt = record.attempt_id(), .rank = task.rank},
+                              .exit_class = model::ExitClass::kInfrastructure});
+        }
+      }
+      if (changed.exited != record.exited) {
+        state.put_job(std::move(changed));
+      }
+    }
+  }
+};
+
+}  // namespace
+
+Result<void> check_event(const State& state, const Event& event) {
+  if (!is_sane_time(event.time_ms)) {
+    return make_error(ErrorCode::kInvalidArgument, fmt::format("event time {} ms is out of range", event.time_ms));
+  }
+  return std::visit(EventChecker{state}, event.body);
+}
+
+bool absorb(State& state, const Event& event) {
+  const bool has_woken = state.set_now(std::max(state.now_ms(), event.time_ms));
+  return std::visit(Absorber{state}, event.body) || has_woken;
+}
+
+}  // namespace busbar::sched::internal

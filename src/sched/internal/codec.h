@@ -1,0 +1,56 @@
+#pragma once
+
+#include "base/binary.h"
+#include "model/cluster.h"
+#include "model/job.h"
+#include "sched/core.h"
+#include "sched/events.h"
+
+namespace busbar::sched::internal {
+
+/// The one binary form of the core's values: journal records, snapshots and object hashes all use it, so a field that
+/// is added here is in all three. Readers are safe on any bytes: an enumerator out of range or a count beyond the input
+/// makes `FieldReader::ok()` false.
+class FieldReader {
+ public:
+  explicit FieldReader(std::string_view bytes) : in_(bytes) {}
+
+  BinaryReader& raw() { return in_; }
+  bool ok() const { return is_ok_ && in_.ok(); }
+  bool at_end() const { return in_.at_end(); }
+  /// For values that are well-formed bytes but make no sense.
+  void fail() { is_ok_ = false; }
+
+  /// A varint that must be at most `maximum`.
+  std::uint64_t bounded(std::uint64_t maximum);
+  template <class E>
+  E enumerator(E last) {
+    return static_cast<E>(bounded(static_cast<std::uint64_t>(last)));
+  }
+  std::uint32_t number32() { return static_cast<std::uint32_t>(bounded(UINT32_MAX)); }
+  std::uint16_t number16() { return static_cast<std::uint16_t>(bounded(UINT16_MAX)); }
+  std::int32_t signed32();
+  std::string text() { return in_.text(); }
+
+ private:
+  BinaryReader in_;
+  bool is_ok_ = true;
+};
+
+void encode(BinaryWriter& out, const Policy& policy);
+void encode(BinaryWriter& out, const model::Node& node);
+void encode(BinaryWriter& out, const model::Queue& queue);
+void encode(BinaryWriter& out, const JobRequest& request);
+void encode(BinaryWriter& out, const model::Placement& placement);
+void encode(BinaryWriter& out, const Event& event);
+void encode(BinaryWriter& out, const Decision& decision);
+
+Policy decode_policy(FieldReader& in);
+model::Node decode_node(FieldReader& in);
+model::Queue decode_queue(FieldReader& in);
+JobRequest decode_request(FieldReader& in);
+model::Placement decode_placement(FieldReader& in);
+Event decode_event(FieldReader& in);
+Decision decode_decision(FieldReader& in);
+
+}  // namespace busbar::sched::internal

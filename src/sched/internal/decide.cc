@@ -1,0 +1,188 @@
+#include <deque>
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "sched/backfill/pass.h"
+#include "sched/internal/decision_log.h"
+#include "sched/internal/submission.h"
+#include "sched/internal/verdict.h"
+
+namespace busbar::sched::internal {
+namespace {
+
+/// What a NodeJoined does to the declared cluster.
+enum class Declaration { kSame, kGrew, kChanged };
+
+Declaration declaration_of(const State& state, const Event& event) {
+  const NodeJoined* joined = std::get_if<NodeJoined>(&event.body);
+  if (joined == nullptr) {
+    return Declaration::kSame;
+  }
+  const NodeEntry* before = state.nodes().find(joined->node.id);
+  if (before == nullptr) {
+    return Declaration::kGrew;
+  }
+  return same_declaration(*before->node, joined->node) ? Declaration::kSame : Declaration::kChanged;
+}
+
+/// What follows from one event for the jobs that it concerns; starting jobs is the pass's part.
+class Decider {
+ public:
+  Decider(DecisionLog& log, Declaration declaration) : log_(log), state_(log.state()), declaration_(declaration) {}
+
+  void operator()(const NodeJoined&) { judge_waiting(); }
+  void operator()(const NodeStateChanged& e) {
+    if (e.state == model::NodeState::kFailed) {
+      stop_attempts_on(e.node);
+    }
+  }
+  void operator()(const CardHealthChanged&) {}
+  void operator()(const JobSubmitted& e) {
+    if (auto decision = judge_submission(state_, *state_.jobs().find(e.job.id))) {
+      emit(std::move(*decision));
+    }
+  }
+  void operator()(const JobCancelled& e) {
+    const JobRecord& record = *state_.jobs().find(e.job);
+    if (record.is_waiting()) {
+      emit(Finish{.job = e.job,
+                  .state = model::JobState::kCancelled,
+                  .exit_class = model::ExitClass::kCancelled,
+                  .reason = "cancelled by a user"});
+    } else if (record.alive() > 0) {
+      stop(record, StopReason::kCancelled, {});
+    }
+  }
+  void operator()(const GangReady&) {}
+  void operator()(const GangStarted&) {}
+  void operator()(const TaskExited& e) {
+    const JobRecord& record = *state_.jobs().find(e.task.attempt.job);
+    if (record.alive() == 0) {
+      return;
+    }
+    if (record.failure.has_value()) {
+      stop(record, StopReason::kTaskFailed,
+           fmt::format("task {} exited with {}", record.failure->rank, record.failure->exit_code));
+    } else if (record.has_succeeded) {
+      stop(record, StopReason::kLeaderDone, {});
+    }
+  }
+  void operator()(const GangGone& e) {
+    emit(verdict_of(state_.policy(), *state_.jobs().find(e.attempt.job), state_.now_ms()));
+  }
+  void operator()(const CheckpointReached&) {}
+  void operator()(const QueueChanged&) {}
+  void operator()(const Tick&) {}
+
+  void stop_overdue() {
+    while (!state_.timers().empty() && state_.timers().begin()->first.first <= state_.now_ms()) {
+      const JobRecord& record = *state_.jobs().find(state_.timers().begin()->first.second);
+      if (record.state == model::JobState::kRunning) {
+        stop(record, StopReason::kTimeLimit, {});
+      } else {
+        stop(record, StopReason::kStartDeadline,
+             fmt::format("not started within {}", format_duration_ms(state_.policy().start_deadline_ms)));
+      }
+    }
+  }
+
+ private:
+  // One stop an attempt: what comes later finds it stopping already.
+  void stop(const JobRecord& record, StopReason reason, std::string detail) {
+    if (!record.stop.has_value()) {
+      log_.emit(Stop{.attempt = record.attempt_id(), .reason = reason, .detail = std::move(detail)});
+    }
+  }
+
+  // A job that ends without success takes along those that needed its success, and so on.
+  void emit(Decision decision) {
+    std::deque<Decision> queue = {std::move(decision)};
+    while (!queue.empty()) {
+      const Decision next = std::move(queue.front());
+      queue.pop_front();
+      const Finish* finish = std::get_if<Finish>(&next);
+      if (finish != nullptr && !state_.jobs().contains(finish->job)) {
+        continue;  // Two jobs that it needed ended in this step.
+      }
+      if (finish != nullptr && finish->state != model::JobState::kSucceeded) {
+        append_dependents(finish->job, queue);
+      }
+      log_.emit(next);
+    }
+  }
+
+  void append_dependents(model::JobId job, std::deque<Decision>& queue) const {
+    for (const model::JobId waiter : state_.dependents_of(job)) {
+      for (const JobRequest::Dependency& after : state_.jobs().find(waiter)->request().after) {
+        if (after.job == job && after.must_succeed) {
+          queue.push_back(Finish{.job = waiter,
+                                 .state = model::JobState::kCancelled,
+                                 .exit_class = model::ExitClass::kCancelled,
+                                 .reason = fmt::format("job {}, which had to succeed first, did not", job.value)});
+          break;
+        }
+      }
+    }
+  }
+
+  void stop_attempts_on(model::NodeId node) {
+    std::vector<model::JobId> touched;
+    for (const auto& [id, nothing] : state_.live()) {
+      for (const model::TaskPlacement& task : state_.jobs().find(id)->granted->placement.tasks) {
+        if (task.node == node) {
+          touched.push_back(id);
+          break;
+        }
+      }
+    }
+    for (const model::JobId id : touched) {
+      // Also if every task is lost: the engine must confirm that nothing is left before the cards are free.
+      stop(*state_.jobs().find(id), StopReason::kNodeLost,
+           fmt::format("node {} failed", state_.nodes().find(node)->node->name));
+    }
+  }
+
+  // More nodes can only help those that are blocked; another declaration may also hurt those that wait.
+  void judge_waiting() {
+    std::vector<model::JobId> waiting;
+    if (declaration_ == Declaration::kGrew) {
+      for (const auto& [id, nothing] : state_.blocked()) {
+        waiting.push_back(id);
+      }
+    } else if (declaration_ == Declaration::kChanged) {
+      for (const auto& [id, record] : state_.jobs()) {
+        if (record.is_waiting()) {
+          waiting.push_back(id);
+        }
+      }
+    }
+    for (const model::JobId id : waiting) {
+      if (auto decision = judge_feasibility(state_, *state_.jobs().find(id))) {
+        emit(std::move(*decision));
+      }
+    }
+  }
+
+  DecisionLog& log_;
+  State& state_;
+  Declaration declaration_;
+};
+
+}  // namespace
+
+Result<std::vector<Decision>> step(State& state, const Event& event) {
+  TRY(check_event(state, event));
+  const Declaration declaration = declaration_of(state, event);
+  const bool may_start = absorb(state, event);
+  DecisionLog log(state);
+  Decider decider(log, declaration);
+  std::visit(decider, event.body);
+  decider.stop_overdue();
+  if (may_start) {
+    backfill::start_jobs(log);
+  }
+  return log.take();
+}
+
+}  // namespace busbar::sched::internal

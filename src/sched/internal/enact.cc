@@ -1,0 +1,136 @@
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "sched/internal/step.h"
+
+namespace busbar::sched::internal {
+namespace {
+
+void clear_attempt(JobRecord& record) {
+  record.granted.reset();
+  record.placed_ms = 0;
+  record.started_ms = 0;
+  record.is_ready = false;
+  record.is_gone = false;
+  record.has_succeeded = false;
+  record.exited.clear();
+  record.stop.reset();
+  record.failure.reset();
+  record.stopped_code = 0;
+}
+
+struct Enacter {
+  State& state;
+
+  void operator()(const Place& d) const {
+    JobRecord record = *state.jobs().find(d.attempt.job);
+    clear_attempt(record);
+    record.state = model::JobState::kStarting;
+    record.attempt = d.attempt.number;
+    record.placed_ms = state.now_ms();
+    record.granted = make_granted(d.placement, d.reason);
+    record.exited.assign(d.placement.tasks.size(), 0);
+    state.put_job(std::move(record));
+  }
+  void operator()(const Stop& d) const {
+    JobRecord record = *state.jobs().find(d.attempt.job);
+    record.state = model::JobState::kStopping;
+    record.stop = d.reason;
+    state.put_job(std::move(record));
+  }
+  void operator()(const Requeue& d) const {
+    JobRecord record = *state.jobs().find(d.job);
+    clear_attempt(record);
+    record.state = model::JobState::kQueued;
+    record.not_before_ms = d.not_before_ms;
+    if (d.because == model::ExitClass::kInfrastructure) {
+      ++record.infrastructure_in_row;
+    } else {
+      record.infrastructure_in_row = 0;
+      record.counted_restarts += d.because == model::ExitClass::kPreempted ? 0 : 1;
+    }
+    state.put_job(std::move(record));
+  }
+  void operator()(const Finish& d) const { state.erase_job(d.job, d.state == model::JobState::kSucceeded); }
+  void operator()(const Refuse& d) const { state.erase_job(d.job, std::nullopt); }
+  void operator()(const Block& d) const {
+    JobRecord record = *state.jobs().find(d.job);
+    record.state = d.is_blocked ? model::JobState::kBlocked : model::JobState::kQueued;
+    state.put_job(std::move(record));
+  }
+};
+
+/// What is wrong with a recorded decision; empty: it fits.
+struct DecisionChecker {
+  const State& state;
+
+  std::string operator()(const Place& d) const {
+    const JobRecord* record = state.jobs().find(d.attempt.job);
+    if (record == nullptr || record->state != model::JobState::kQueued || record->attempt + 1 != d.attempt.number) {
+      return fmt::format("attempt {} is not the next of a queued job", d.attempt.to_string());
+    }
+    for (std::size_t i = 0; i < d.placement.tasks.size(); ++i) {
+      if (d.placement.tasks[i].rank != i) {
+        return fmt::format("task {} of attempt {} has another rank", i, d.attempt.to_string());
+      }
+    }
+    if (d.placement.tasks.empty() || !state.queues().contains(record->request().queue) ||
+        !state.free_map().can_claim(d.placement)) {
+      return fmt::format("attempt {} is placed on cards that are not free", d.attempt.to_string());
+    }
+    return {};
+  }
+  std::string operator()(const Stop& d) const {
+    const JobRecord* record = state.jobs().find(d.attempt.job);
+    return record != nullptr && record->granted && record->attempt == d.attempt.number
+               ? std::string()
+               : fmt::format("attempt {} does not run", d.attempt.to_string());
+  }
+  std::string operator()(const Requeue& d) const {
+    const JobRecord* record = state.jobs().find(d.job);
+    return record != nullptr && record->is_gone ? std::string()
+                                                : fmt::format("job {} has not ended an attempt", d.job.value);
+  }
+  std::string operator()(const Finish& d) const {
+    const JobRecord* record = state.jobs().find(d.job);
+    return record != nullptr && record->granted == nullptr ? std::string()
+                                                           : fmt::format("job {} cannot be over", d.job.value);
+  }
+  std::string operator()(const Refuse& d) const {
+    const JobRecord* record = state.jobs().find(d.job);
+    return record != nullptr && record->is_waiting() && record->attempt == 0
+               ? std::string()
+               : fmt::format("job {} was not just submitted", d.job.value);
+  }
+  std::string operator()(const Block& d) const {
+    const JobRecord* record = state.jobs().find(d.job);
+    return record != nullptr && record->is_waiting() ? std::string() : fmt::format("job {} does not wait", d.job.value);
+  }
+};
+
+}  // namespace
+
+Result<void> check_decision(const State& state, const Decision& decision) {
+  const std::string wrong = std::visit(DecisionChecker{state}, decision);
+  return wrong.empty() ? Result<void>{}
+                       : make_error(ErrorCode::kDataCorrupt, "recorded decision does not fit: " + wrong);
+}
+
+void enact(State& state, const Decision& decision) {
+  std::visit(Enacter{state}, decision);
+}
+
+Result<void> step_recorded(State& state, const Event& event, std::span<const Decision> decisions) {
+  if (auto checked = check_event(state, event); !checked) {
+    return make_error(ErrorCode::kDataCorrupt, "recorded event does not fit", checked.error().to_string());
+  }
+  absorb(state, event);
+  for (const Decision& decision : decisions) {
+    TRY(check_decision(state, decision));
+    enact(state, decision);
+  }
+  return {};
+}
+
+}  // namespace busbar::sched::internal

@@ -1,0 +1,257 @@
+#include "sched/internal/snapshot.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "sched/internal/codec.h"
+#include "sched/internal/step.h"
+#include "sched/internal/submission.h"
+
+namespace busbar::sched::internal {
+namespace {
+
+constexpr std::string_view kMagic = "BBS1";
+constexpr std::uint32_t kFormatVersion = 1;
+/// Grows when the same state and event may give other decisions than before.
+constexpr std::uint32_t kPolicyVersion = 1;
+
+void encode_record(BinaryWriter& out, const JobRecord& record) {
+  encode(out, record.request());
+  out.varint(static_cast<std::uint64_t>(record.state));
+  out.zigzag(record.submitted_ms);
+  out.zigzag(record.not_before_ms);
+  out.varint(record.attempt);
+  out.varint(record.counted_restarts);
+  out.varint(record.infrastructure_in_row);
+  out.boolean(record.is_cancelled);
+  out.boolean(record.granted != nullptr);
+  if (record.granted) {
+    encode(out, record.granted->placement);
+    out.text(record.granted->reason);
+  }
+  out.zigzag(record.placed_ms);
+  out.zigzag(record.started_ms);
+  out.boolean(record.is_ready);
+  out.boolean(record.is_gone);
+  out.boolean(record.has_succeeded);
+  out.varint(record.exited.size());
+  for (const std::uint8_t exited : record.exited) {
+    out.u8(exited);
+  }
+  out.varint(record.stop.has_value() ? 1 + static_cast<std::uint64_t>(*record.stop) : 0);
+  out.boolean(record.failure.has_value());
+  if (record.failure.has_value()) {
+    out.varint(record.failure->rank);
+    out.varint(static_cast<std::uint64_t>(record.failure->exit_class));
+    out.zigzag(record.failure->exit_code);
+  }
+  out.zigzag(record.stopped_code);
+}
+
+void decode_attempt_fields(FieldReader& in, JobRecord& record) {
+  if (in.raw().boolean()) {
+    model::Placement placement = decode_placement(in);
+    record.granted = make_granted(std::move(placement), in.text());
+  }
+  record.placed_ms = in.raw().zigzag();
+  record.started_ms = in.raw().zigzag();
+  record.is_ready = in.raw().boolean();
+  record.is_gone = in.raw().boolean();
+  record.has_succeeded = in.raw().boolean();
+  for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+    record.exited.push_back(in.raw().boolean() ? 1 : 0);
+  }
+  const std::uint64_t stop = in.bounded(1 + static_cast<std::uint64_t>(StopReason::kStartDeadline));
+  if (stop > 0) {
+    record.stop = static_cast<StopReason>(stop - 1);
+  }
+  if (in.raw().boolean()) {
+    Failure failure;
+    failure.rank = in.number32();
+    failure.exit_class = in.enumerator(model::ExitClass::kInfrastructure);
+    failure.exit_code = in.signed32();
+    record.failure = failure;
+  }
+  record.stopped_code = in.signed32();
+}
+
+JobRecord decode_record(FieldReader& in) {
+  JobRecord record;
+  record.submitted = make_submitted(decode_request(in));
+  record.state = in.enumerator(model::JobState::kStopping);
+  record.submitted_ms = in.raw().zigzag();
+  record.not_before_ms = in.raw().zigzag();
+  record.attempt = in.number32();
+  record.counted_restarts = in.number32();
+  record.infrastructure_in_row = in.number32();
+  record.is_cancelled = in.raw().boolean();
+  decode_attempt_fields(in, record);
+  return record;
+}
+
+Error corrupt(std::string what) {
+  return {.code = ErrorCode::kDataCorrupt, .message = "snapshot is damaged: " + std::move(what)};
+}
+
+Result<void> decode_nodes_and_queues(FieldReader& in, State& state) {
+  for (std::size_t left = in.raw().count(); left > 0; --left) {
+    Event joined = {.body = NodeJoined{.node = decode_node(in)}};
+    if (!in.ok() || !check_event(state, joined)) {
+      return tl::unexpected(corrupt("a node"));
+    }
+    state.put_node(std::move(std::get<NodeJoined>(joined.body).node));
+  }
+  for (std::size_t left = in.raw().count(); left > 0; --left) {
+    model::Queue queue = decode_queue(in);
+    if (!in.ok() || queue.name.empty()) {
+      return tl::unexpected(corrupt("a queue"));
+    }
+    state.put_queue(std::move(queue));
+  }
+  return {};
+}
+
+bool makes_sense(const State& state, const JobRecord& record) {
+  const JobRequest& request = record.request();
+  if (!request.id.is_valid() || state.jobs().contains(request.id) || !state.queues().contains(request.queue) ||
+      !wrong_fields(request).empty() || !is_sane_time(record.submitted_ms) || !is_sane_time(record.not_before_ms) ||
+      !is_sane_time(record.placed_ms) || !is_sane_time(record.started_ms)) {
+    return false;
+  }
+  if (record.granted == nullptr) {
+    return record.is_waiting() || record.is_gone;
+  }
+  const auto& tasks = record.granted->placement.tasks;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    if (tasks[i].rank != i) {
+      return false;
+    }
+  }
+  return !record.is_waiting() && !tasks.empty() && record.exited.size() == tasks.size() &&
+         state.free_map().can_claim(record.granted->placement);
+}
+
+bool waits_for_one_of(const JobRecord& record, const std::set<model::JobId>& jobs) {
+  const auto& after = record.request().after;
+  return std::any_of(after.begin(), after.end(),
+                     [&](const JobRequest::Dependency& dependency) { return jobs.contains(dependency.job); });
+}
+
+// A job is indexed by what it still waits for, so those go first; a sweep that places nothing has found a circle.
+Result<void> put_in_order(State& state, std::vector<JobRecord> records) {
+  std::set<model::JobId> missing;
+  for (const JobRecord& record : records) {
+    missing.insert(record.id());
+  }
+  while (!records.empty()) {
+    std::vector<JobRecord> later;
+    for (JobRecord& record : records) {
+      const model::JobId id = record.id();
+      if (waits_for_one_of(record, missing)) {
+        later.push_back(std::move(record));
+        continue;
+      }
+      if (!makes_sense(state, record)) {
+        return tl::unexpected(corrupt(fmt::format("job {}", id.value)));
+      }
+      state.put_job(std::move(record));
+      missing.erase(id);
+    }
+    if (later.size() == records.size()) {
+      return tl::unexpected(corrupt("jobs wait for each other"));
+    }
+    records = std::move(later);
+  }
+  return {};
+}
+
+Result<void> decode_jobs(FieldReader& in, State& state) {
+  std::vector<JobRecord> records;
+  for (std::size_t left = in.raw().count(); left > 0; --left) {
+    records.push_back(decode_record(in));
+    if (!in.ok()) {
+      return tl::unexpected(corrupt("a job"));
+    }
+  }
+  return put_in_order(state, std::move(records));
+}
+
+bool is_sane(const Policy& policy) {
+  return is_sane_time(policy.start_deadline_ms) && is_sane_time(policy.retry_backoff_base_ms) &&
+         is_sane_time(policy.retry_backoff_max_ms) && is_sane_time(policy.backfill_patience_ms);
+}
+
+}  // namespace
+
+std::string encode_snapshot(const State& state) {
+  BinaryWriter out;
+  for (const char byte : kMagic) {
+    out.u8(static_cast<std::uint8_t>(byte));
+  }
+  out.u32(kFormatVersion);
+  out.u32(kPolicyVersion);
+  encode(out, state.policy());
+  out.zigzag(state.now_ms());
+  out.varint(state.nodes().size());
+  for (const auto& [id, entry] : state.nodes()) {
+    encode(out, *entry.node);
+  }
+  out.varint(state.queues().size());
+  for (const auto& [name, entry] : state.queues()) {
+    encode(out, entry.queue);
+  }
+  out.varint(state.jobs().size());
+  for (const auto& [id, record] : state.jobs()) {
+    encode_record(out, record);
+  }
+  out.varint(state.finished_count());
+  out.varint(state.outcome_order().size());
+  for (const auto& [sequence, id] : state.outcome_order()) {
+    out.varint(sequence);
+    out.varint(id.value);
+    out.boolean(state.outcomes().find(id)->is_success);
+  }
+  out.u64(state.hash());
+  return out.take();
+}
+
+Result<State> decode_snapshot(std::string_view bytes) {
+  if (!bytes.starts_with(kMagic)) {
+    return tl::unexpected(corrupt("it does not begin with BBS1"));
+  }
+  FieldReader in(bytes.substr(kMagic.size()));
+  const std::uint32_t format = in.raw().u32();
+  const std::uint32_t policy_version = in.raw().u32();
+  if (in.ok() && (format != kFormatVersion || policy_version != kPolicyVersion)) {
+    return make_error(ErrorCode::kUnsupported,
+                      fmt::format("snapshot of format {} and policy {}; this build reads {} and {}", format,
+                                  policy_version, kFormatVersion, kPolicyVersion));
+  }
+  const Policy policy = decode_policy(in);
+  const TimeMs now_ms = in.raw().zigzag();
+  if (!in.ok() || !is_sane(policy) || !is_sane_time(now_ms)) {
+    return tl::unexpected(corrupt("its policy or time"));
+  }
+  State state(policy);
+  state.set_now(now_ms);
+  TRY(decode_nodes_and_queues(in, state));
+  TRY(decode_jobs(in, state));
+  state.restore_finished_count(in.raw().varint());
+  for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+    const std::uint64_t sequence = in.raw().varint();
+    const model::JobId id = {in.raw().varint()};
+    state.restore_outcome(id, {.is_success = in.raw().boolean(), .sequence = sequence});
+  }
+  const std::uint64_t hash = in.raw().u64();
+  if (!in.ok() || !in.at_end()) {
+    return tl::unexpected(corrupt("it is cut off or too long"));
+  }
+  if (hash != state.hash()) {
+    return tl::unexpected(corrupt("its hash does not match"));
+  }
+  return state;
+}
+
+}  // namespace busbar::sched::internal

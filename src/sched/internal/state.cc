@@ -1,0 +1,327 @@
+#include "sched/internal/state.h"
+
+#include <algorithm>
+
+#include "base/binary.h"
+#include "base/check.h"
+#include "base/hash.h"
+#include "sched/internal/codec.h"
+
+namespace busbar::sched::internal {
+
+/// Where the derived indexes keep a job.
+struct State::Spot {
+  bool is_pending = false;
+  bool is_blocked = false;
+  bool is_live = false;  ///< Holds cards.
+  std::optional<TimeMs> timer = {};
+};
+
+State::State(Policy policy) : policy_(policy) {
+  put_queue({.name = "default"});
+}
+
+bool same_declaration(const model::Node& a, const model::Node& b) {
+  model::Node like_b = a;
+  like_b.state = b.state;
+  for (std::size_t i = 0; i < std::min(a.cards.size(), b.cards.size()); ++i) {
+    like_b.cards[i].health = b.cards[i].health;
+  }
+  return like_b == b;
+}
+
+bool dependencies_met(const State& state, const JobRequest& request) {
+  return std::none_of(request.after.begin(), request.after.end(),
+                      [&](const JobRequest::Dependency& after) { return state.jobs().contains(after.job); });
+}
+
+std::optional<TimeMs> timer_of(const Policy& policy, const JobRecord& record, TimeMs now_ms) {
+  switch (record.state) {
+    case model::JobState::kQueued:
+      return record.not_before_ms > now_ms ? std::optional(record.not_before_ms) : std::nullopt;
+    case model::JobState::kStarting:
+      return record.placed_ms + policy.start_deadline_ms;
+    case model::JobState::kRunning:
+      return record.request().time_limit_ms > 0 ? std::optional(record.started_ms + record.request().time_limit_ms)
+                                                : std::nullopt;
+    case model::JobState::kBlocked:
+    case model::JobState::kStopping:
+    case model::JobState::kSucceeded:
+    case model::JobState::kFailed:
+    case model::JobState::kCancelled:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+ClassKey class_of(const JobRequest& request) {
+  // Everything that starting depends on besides the order: of two jobs with the same bytes, the first starts first.
+  JobRequest shape;
+  shape.queue = request.queue;
+  shape.min_nodes = request.min_nodes;
+  shape.max_nodes = request.max_nodes;
+  shape.accelerators = request.accelerators;
+  shape.cpus = request.cpus;
+  shape.memory = request.memory;
+  shape.topology = request.topology;
+  shape.time_limit_ms = request.time_limit_ms;
+  shape.group = request.group;
+  shape.group_parallel = request.group_parallel;
+  BinaryWriter out;
+  encode(out, shape);
+  const std::uint64_t hash = stable_hash64(out.bytes());
+  return {.hash = hash, .shape = std::make_shared<const std::string>(out.take())};
+}
+
+std::uint32_t State::group_running(model::JobId group) const {
+  const std::uint32_t* count = group_running_.find(group);
+  return count == nullptr ? 0 : *count;
+}
+
+std::vector<model::JobId> State::dependents_of(model::JobId job) const {
+  std::vector<model::JobId> waiters;
+  for (auto at = waiting_for_.lower_bound({job, {}}); at != waiting_for_.end() && at->first.first == job; ++at) {
+    waiters.push_back(at->first.second);
+  }
+  return waiters;
+}
+
+const place::FabricOrder& State::fabric() {
+  if (!fabric_) {
+    std::vector<const model::Node*> nodes;
+    for (const auto& [id, entry] : nodes_) {
+      nodes.push_back(entry.node.get());
+    }
+    fabric_ = std::make_shared<const place::FabricOrder>(nodes, free_);
+  }
+  return *fabric_;
+}
+
+const place::FreeMap& State::declared() {
+  if (!declared_) {
+    declared_ = std::make_shared<const place::FreeMap>(free_.declared());
+  }
+  return *declared_;
+}
+
+bool State::set_now(TimeMs now_ms) {
+  now_ms_ = now_ms;
+  // Jobs whose backoff is over become pending: an index moves, the record stays as it is.
+  bool has_woken = false;
+  std::vector<model::JobId> due;
+  for (auto at = timers_.begin(); at != timers_.end() && at->first.first <= now_ms_; ++at) {
+    due.push_back(at->first.second);
+  }
+  for (const model::JobId id : due) {
+    const JobRecord* record = jobs_.find(id);
+    if (record->state == model::JobState::kQueued) {
+      timers_.erase({record->not_before_ms, id});
+      if (dependencies_met(*this, record->request())) {
+        index_pending(*record, true);
+        has_woken = true;
+      }
+    }
+  }
+  return has_woken;
+}
+
+void State::put_node(model::Node node) {
+  const NodeEntry* before = nodes_.find(node.id);
+  const std::uint64_t hash = hash_node(node);
+  hash_sum_ += hash - (before == nullptr ? 0 : before->hash);
+  free_.put_node(node);
+  if (before == nullptr || !same_declaration(*before->node, node)) {
+    fabric_.reset();
+    declared_.reset();
+  }
+  ++capacity_version_;
+  const model::NodeId id = node.id;
+  nodes_.put(id, {.node = std::make_shared<const model::Node>(std::move(node)), .hash = hash});
+}
+
+void State::put_queue(model::Queue queue) {
+  const std::uint64_t hash = hash_queue(queue);
+  QueueEntry entry;
+  if (const QueueEntry* before = queues_.find(queue.name)) {
+    hash_sum_ -= hash_queue(before->queue);
+    entry.used_milli_cards = before->used_milli_cards;
+  }
+  hash_sum_ += hash;
+  const std::string name = queue.name;
+  entry.queue = std::move(queue);
+  queues_.put(name, std::move(entry));
+}
+
+void State::put_job(JobRecord record) {
+  record.hash = hash_job(record);
+  const model::JobId id = record.id();
+  const JobRecord* before = jobs_.find(id);
+  hash_sum_ += record.hash - (before == nullptr ? 0 : before->hash);
+  move_indexes(before, &record);
+  jobs_.put(id, std::move(record));
+}
+
+void State::erase_job(model::JobId id, std::optional<bool> is_success) {
+  const JobRecord record = *jobs_.find(id);
+  hash_sum_ -= record.hash;
+  move_indexes(&record, nullptr);
+  jobs_.erase(id);
+  if (!is_success.has_value()) {
+    return;
+  }
+  ++finished_count_;
+  restore_outcome(id, {.is_success = *is_success, .sequence = finished_count_});
+  if (outcomes_.size() > kMaxOutcomes) {
+    const auto [sequence, oldest] = *outcome_order_.begin();
+    hash_sum_ -= hash_outcome(oldest, *outcomes_.find(oldest));
+    outcomes_.erase(oldest);
+    outcome_order_.erase(sequence);
+  }
+  wake_dependents(id);
+}
+
+void State::restore_outcome(model::JobId id, Outcome outcome) {
+  hash_sum_ += hash_outcome(id, outcome);
+  outcomes_.put(id, outcome);
+  outcome_order_.put(outcome.sequence, id);
+}
+
+void State::wake_dependents(model::JobId id) {
+  for (const model::JobId waiter : dependents_of(id)) {
+    waiting_for_.erase({id, waiter});
+    const JobRecord& record = *jobs_.find(waiter);
+    if (spot_of(record).is_pending) {
+      index_pending(record, true);
+    }
+  }
+}
+
+void State::note_no_fit(const ClassKey& key) {
+  if (PendingClass* pending = pending_.find_for_write(key)) {
+    pending->no_fit_version = capacity_version_;
+  }
+}
+
+State::Spot State::spot_of(const JobRecord& record) const {
+  return {.is_pending = record.state == model::JobState::kQueued && record.not_before_ms <= now_ms_ &&
+                        dependencies_met(*this, record.request()),
+          .is_blocked = record.state == model::JobState::kBlocked,
+          .is_live = record.granted != nullptr,
+          .timer = timer_of(policy_, record, now_ms_)};
+}
+
+void State::move_indexes(const JobRecord* before, const JobRecord* after) {
+  if (before == nullptr || after == nullptr) {
+    index_dependencies(before == nullptr ? *after : *before, after != nullptr);
+  }
+  const Spot old_spot = before == nullptr ? Spot{} : spot_of(*before);
+  const Spot new_spot = after == nullptr ? Spot{} : spot_of(*after);
+  if (old_spot.is_pending && !new_spot.is_pending) {
+    index_pending(*before, false);
+  } else if (!old_spot.is_pending && new_spot.is_pending) {
+    index_pending(*after, true);
+  }
+  if (old_spot.timer != new_spot.timer) {
+    if (old_spot.timer.has_value()) timers_.erase({*old_spot.timer, before->id()});
+    if (new_spot.timer.has_value()) timers_.put({*new_spot.timer, after->id()}, {});
+  }
+  if (old_spot.is_blocked != new_spot.is_blocked) {
+    if (new_spot.is_blocked) {
+      blocked_.put(after->id(), {});
+    } else {
+      blocked_.erase(before->id());
+    }
+  }
+  if (old_spot.is_live && !new_spot.is_live) {
+    charge(*before, -1);
+  } else if (!old_spot.is_live && new_spot.is_live) {
+    charge(*after, 1);
+  }
+}
+
+void State::index_pending(const JobRecord& record, bool is_in) {
+  const ClassKey key = class_of(record.request());
+  const PendingKey order = {.negated_priority = -std::int64_t{record.request().priority},
+                            .submitted_ms = record.submitted_ms,
+                            .job = record.id()};
+  PendingClass* pending = pending_.find_for_write(key);
+  if (is_in) {
+    if (pending == nullptr) {
+      pending = &pending_.put(key, {});
+    }
+    pending->jobs.put(order, {});
+    return;
+  }
+  CHECK(pending != nullptr && pending->jobs.erase(order), "pending job is not in its class");
+  if (pending->jobs.empty()) {
+    pending_.erase(key);
+  }
+}
+
+void State::index_dependencies(const JobRecord& record, bool is_in) {
+  for (const JobRequest::Dependency& after : record.request().after) {
+    if (is_in && jobs_.contains(after.job)) {
+      waiting_for_.put({after.job, record.id()}, {});
+    } else if (!is_in) {
+      waiting_for_.erase({after.job, record.id()});
+    }
+  }
+}
+
+// Cards, quota and array slots of an attempt: taken (1) or given back (-1).
+void State::charge(const JobRecord& record, int sign) {
+  const JobRequest& request = record.request();
+  if (sign > 0) {
+    free_.claim(record.granted->placement);
+    live_.put(record.id(), {});
+  } else {
+    free_.release(record.granted->placement);
+    live_.erase(record.id());
+    ++capacity_version_;
+  }
+  queues_.find_for_write(request.queue)->used_milli_cards += sign * record.granted->milli_cards;
+  if (request.group.is_valid()) {
+    const std::uint32_t running = group_running(request.group) + static_cast<std::uint32_t>(sign);
+    if (running == 0) {
+      group_running_.erase(request.group);
+    } else {
+      group_running_.put(request.group, running);
+    }
+  }
+}
+
+std::uint64_t State::scalar_hash() const {
+  BinaryWriter out;
+  encode(out, policy_);
+  out.zigzag(now_ms_);
+  out.varint(finished_count_);
+  return stable_hash64(out.bytes());
+}
+
+std::uint64_t State::hash() const {
+  return mix64(hash_sum_ + scalar_hash());
+}
+
+std::uint64_t State::recompute_hash() const {
+  std::uint64_t sum = 0;
+  for (const auto& [id, entry] : nodes_) {
+    sum += hash_node(*entry.node);
+  }
+  for (const auto& [name, entry] : queues_) {
+    sum += hash_queue(entry.queue);
+  }
+  for (const auto& [id, record] : jobs_) {
+    JobRecord fresh = record;
+    fresh.submitted = make_submitted(record.request());
+    if (record.granted) {
+      fresh.granted = make_granted(record.granted->placement, record.granted->reason);
+    }
+    sum += hash_job(fresh);
+  }
+  for (const auto& [id, outcome] : outcomes_) {
+    sum += hash_outcome(id, outcome);
+  }
+  return mix64(sum + scalar_hash());
+}
+
+}  // namespace busbar::sched::internal

@@ -1,0 +1,221 @@
+#pragma once
+
+#include <algorithm>
+#include <compare>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sched/core.h"
+#include "sched/internal/cow_map.h"
+#include "sched/place/fabric_order.h"
+#include "sched/place/free_map.h"
+
+namespace busbar::sched::internal {
+
+/// What was submitted, with what is worth keeping beside it. Immutable; shared by forks.
+struct Submitted {
+  JobRequest request = {};
+  std::uint64_t hash = 0;
+};
+
+/// What an attempt was given. Immutable; shared by forks.
+struct Granted {
+  model::Placement placement = {};
+  std::string reason = {};
+  std::int64_t milli_cards = 0;  ///< Sum over its tasks.
+  std::uint64_t hash = 0;
+};
+
+/// The first task that failed of its own accord.
+struct Failure {
+  std::uint32_t rank = 0;
+  model::ExitClass exit_class = model::ExitClass::kUser;
+  std::int32_t exit_code = 0;
+  friend bool operator==(const Failure&, const Failure&) = default;
+};
+
+/// A job that is not over. Small, because chunks of records are copied on write.
+struct JobRecord {
+  std::shared_ptr<const Submitted> submitted = {};
+  model::JobState state = model::JobState::kQueued;  ///< Never a terminal one.
+  TimeMs submitted_ms = 0;
+  TimeMs not_before_ms = 0;
+  std::uint32_t attempt = 0;
+  std::uint32_t counted_restarts = 0;
+  std::uint32_t infrastructure_in_row = 0;
+  bool is_cancelled = false;
+
+  // Of the current attempt; as new between attempts.
+  std::shared_ptr<const Granted> granted = {};
+  TimeMs placed_ms = 0;
+  TimeMs started_ms = 0;  ///< 0: not yet.
+  bool is_ready = false;
+  bool is_gone = false;                   ///< Nothing is left of the attempt; the verdict is due.
+  bool has_succeeded = false;             ///< Before any stop, all tasks or the leader exited with 0.
+  std::vector<std::uint8_t> exited = {};  ///< By rank.
+  std::optional<StopReason> stop = {};
+  std::optional<Failure> failure = {};
+  std::int32_t stopped_code = 0;  ///< First non-zero exit code after the stop.
+
+  std::uint64_t hash = 0;  ///< Of the above.
+
+  const JobRequest& request() const { return submitted->request; }
+  model::JobId id() const { return submitted->request.id; }
+  model::AttemptId attempt_id() const { return {.job = id(), .number = attempt}; }
+  /// Tasks that have not exited.
+  std::uint32_t alive() const { return static_cast<std::uint32_t>(std::count(exited.begin(), exited.end(), 0)); }
+  bool is_waiting() const { return state == model::JobState::kQueued || state == model::JobState::kBlocked; }
+};
+
+struct NodeEntry {
+  std::shared_ptr<const model::Node> node = {};
+  std::uint64_t hash = 0;
+};
+
+struct QueueEntry {
+  model::Queue queue = {};
+  std::int64_t used_milli_cards = 0;  ///< Derived.
+};
+
+/// How a job ended; kept for jobs that name it in `after` later.
+struct Outcome {
+  bool is_success = false;
+  std::uint64_t sequence = 0;  ///< Order of finishing, for forgetting the oldest.
+};
+
+/// Order among the jobs of one queue: higher priority, earlier submission, smaller id.
+struct PendingKey {
+  std::int64_t negated_priority = 0;
+  TimeMs submitted_ms = 0;
+  model::JobId job = {};
+  friend auto operator<=>(const PendingKey&, const PendingKey&) = default;
+};
+
+/// Jobs that are alike for the scheduler: if one cannot start now, no other of the class can.
+struct ClassKey {
+  std::uint64_t hash = 0;
+  std::shared_ptr<const std::string> shape = {};  ///< The encoded fields; compared when the hashes are equal.
+  friend bool operator<(const ClassKey& a, const ClassKey& b) {
+    return a.hash != b.hash ? a.hash < b.hash : (a.shape != b.shape && *a.shape < *b.shape);
+  }
+};
+
+struct PendingClass {
+  CowSet<PendingKey> jobs = {};
+  /// `capacity_version` at which the shape was found not to fit. Claims only take away, so it still does not.
+  std::uint64_t no_fit_version = 0;
+};
+
+/// Jobs that ended are remembered up to this many, for dependencies of later submissions.
+inline constexpr std::size_t kMaxOutcomes = 10'000;
+
+/// The core's whole state; a copy is a fork. Every change of a hashed object goes through put_/erase_ below, which keep
+/// the hash and the derived indexes in step; nothing else writes them. Not thread-safe.
+class State {
+ public:
+  explicit State(Policy policy);
+
+  // Logical state, hashed.
+  const Policy& policy() const { return policy_; }
+  TimeMs now_ms() const { return now_ms_; }
+  const CowMap<model::NodeId, NodeEntry>& nodes() const { return nodes_; }
+  const CowMap<std::string, QueueEntry>& queues() const { return queues_; }
+  const CowMap<model::JobId, JobRecord>& jobs() const { return jobs_; }
+  const CowMap<model::JobId, Outcome>& outcomes() const { return outcomes_; }
+  const CowMap<std::uint64_t, model::JobId>& outcome_order() const { return outcome_order_; }
+  std::uint64_t finished_count() const { return finished_count_; }
+
+  // Derived.
+  const CowMap<ClassKey, PendingClass>& pending() const { return pending_; }
+  const CowSet<std::pair<TimeMs, model::JobId>>& timers() const { return timers_; }
+  const CowSet<model::JobId>& blocked() const { return blocked_; }
+  const CowSet<model::JobId>& live() const { return live_; }
+  const place::FreeMap& free_map() const { return free_; }
+  std::uint32_t group_running(model::JobId group) const;
+  std::uint64_t capacity_version() const { return capacity_version_; }
+  /// Jobs that wait for `job`, in id order.
+  std::vector<model::JobId> dependents_of(model::JobId job) const;
+  /// Made again first if a node was declared since.
+  const place::FabricOrder& fabric();
+  /// The declared cluster, empty and whole.
+  const place::FreeMap& declared();
+
+  /// True if a job's backoff ended.
+  bool set_now(TimeMs now_ms);
+  void put_node(model::Node node);
+  void put_queue(model::Queue queue);
+  void put_job(JobRecord record);
+  /// The job is over (or was never accepted, without an outcome).
+  void erase_job(model::JobId id, std::optional<bool> is_success);
+  void note_no_fit(const ClassKey& key);
+  /// Of a snapshot: outcomes in order of finishing.
+  void restore_outcome(model::JobId id, Outcome outcome);
+  void restore_finished_count(std::uint64_t count) { finished_count_ = count; }
+
+  std::uint64_t hash() const;
+  std::uint64_t recompute_hash() const;
+
+ private:
+  struct Spot;
+  Spot spot_of(const JobRecord& record) const;
+  void move_indexes(const JobRecord* before, const JobRecord* after);
+  void index_pending(const JobRecord& record, bool is_in);
+  void index_dependencies(const JobRecord& record, bool is_in);
+  void charge(const JobRecord& record, int sign);
+  void wake_dependents(model::JobId id);
+  std::uint64_t scalar_hash() const;
+
+  Policy policy_;
+  TimeMs now_ms_ = 0;
+  CowMap<model::NodeId, NodeEntry> nodes_;
+  CowMap<std::string, QueueEntry> queues_;
+  CowMap<model::JobId, JobRecord> jobs_;
+  CowMap<model::JobId, Outcome> outcomes_;
+  CowMap<std::uint64_t, model::JobId> outcome_order_;
+  std::uint64_t finished_count_ = 0;
+  std::uint64_t hash_sum_ = 0;
+
+  CowMap<ClassKey, PendingClass> pending_;
+  CowSet<std::pair<TimeMs, model::JobId>> timers_;
+  CowSet<model::JobId> blocked_;
+  CowSet<model::JobId> live_;
+  CowSet<std::pair<model::JobId, model::JobId>> waiting_for_;  ///< (awaited, waiter)
+  CowMap<model::JobId, std::uint32_t> group_running_;
+  place::FreeMap free_;
+  std::uint64_t capacity_version_ = 1;
+  std::shared_ptr<const place::FabricOrder> fabric_;
+  std::shared_ptr<const place::FreeMap> declared_;
+};
+
+/// Times within +-2^52 ms (140,000 years): sums of a few cannot overflow.
+constexpr bool is_sane_time(TimeMs time_ms) {
+  return time_ms >= -(std::int64_t{1} << 52) && time_ms <= (std::int64_t{1} << 52);
+}
+
+/// Equal but for what changes while a node lives: its state and the health of its cards.
+bool same_declaration(const model::Node& a, const model::Node& b);
+
+/// All dependencies of the job have ended. (Those that had to succeed and did not have ended the job too.)
+bool dependencies_met(const State& state, const JobRequest& request);
+
+/// When the job wants the core's attention: backoff over, start deadline, time limit.
+std::optional<TimeMs> timer_of(const Policy& policy, const JobRecord& record, TimeMs now_ms);
+
+/// The scheduler's class of a job.
+ClassKey class_of(const JobRequest& request);
+
+std::uint64_t hash_job(const JobRecord& record);
+std::uint64_t hash_request(const JobRequest& request);
+std::uint64_t hash_granted(const Granted& granted);
+std::uint64_t hash_node(const model::Node& node);
+std::uint64_t hash_queue(const model::Queue& queue);
+std::uint64_t hash_outcome(model::JobId id, const Outcome& outcome);
+
+std::shared_ptr<const Submitted> make_submitted(JobRequest request);
+std::shared_ptr<const Granted> make_granted(model::Placement placement, std::string reason);
+
+}  // namespace busbar::sched::internal

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "sched/events.h"
+#include "sched/internal/state.h"
+
+// The core's step in its four parts. What changes the state is only `absorb` (facts) and `enact` (decisions); deciding
+// is choosing decisions and enacting each at once, so that recovery, which enacts recorded ones, reaches the same
+// state.
+namespace busbar::sched::internal {
+
+/// Whether the event makes sense in this state; what apply() answers if it does not.
+Result<void> check_event(const State& state, const Event& event);
+/// Takes the event's facts. True: waiting jobs may be able to start now.
+bool absorb(State& state, const Event& event);
+
+/// Whether a recorded decision fits the state.
+Result<void> check_decision(const State& state, const Decision& decision);
+void enact(State& state, const Decision& decision);
+
+/// Everything that follows from the event, in order; already enacted.
+Result<std::vector<Decision>> step(State& state, const Event& event);
+Result<void> step_recorded(State& state, const Event& event, std::span<const Decision> decisions);
+
+}  // namespace busbar::sched::internal
