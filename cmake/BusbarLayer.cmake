@@ -25,6 +25,8 @@ function(busbar_test name)
   target_link_libraries(${target} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gtest_main)
   target_compile_definitions(${target} PRIVATE BUSBAR_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
     BUSBAR_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  # What is tested is optimised; the tests themselves are not worth the compiler's time.
+  target_compile_options(${target} PRIVATE -O0)
   if(BUSBAR_PCH)
     target_precompile_headers(${target} PRIVATE <gtest/gtest.h> <string> <vector>)
   endif()

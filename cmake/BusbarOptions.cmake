@@ -15,8 +15,8 @@ add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtu
 # A C++-only flag on the one C program is a warning, so an error.
 add_compile_options($<$<COMPILE_LANGUAGE:C>:-Wno-error>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # g++ 12 reports both inside libstdc++ for correct std::variant and std::string code.
-  add_compile_options(-Wno-maybe-uninitialized -Wno-restrict)
+  # g++ 12 reports these inside libstdc++ for correct std::variant and std::string code (its bugs 105562, 105651).
+  add_compile_options(-Wno-maybe-uninitialized -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow)
 endif()
 if(BUSBAR_SANITIZE)
   add_compile_options(-fsanitize=${BUSBAR_SANITIZE} -fno-sanitize-recover=all)
