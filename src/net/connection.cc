@@ -137,10 +137,11 @@ void Connection::dispatch() {
   is_keep_alive_ = parser_.was_keep_alive();
   is_http_1_0_ = parser_.was_http_1_0();
   is_head_request_ = request.method == "HEAD";
-  const std::string host = request.header("host");
-  if (!peer_.uid && !context_->hosts.allows(host)) {
+  // HTTP/1.0 may leave Host out; no browser does.
+  const std::string* host = find_header(request.headers, "host");
+  if (!peer_.uid && host && !context_->hosts.allows(*host)) {
     return refuse(403, {.code = ErrorCode::kPermissionDenied,
-                        .message = "this server does not answer to the host name \"" + host + "\""});
+                        .message = "this server does not answer to the host name \"" + *host + "\""});
   }
   request.peer = peer_.name;
   request.peer_uid = peer_.uid;

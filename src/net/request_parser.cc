@@ -18,6 +18,9 @@ using Failure = RequestParser::Failure;
 /// A chunk's size line with its extensions, and the trailers; nobody needs more.
 constexpr std::size_t kMaxChunkHeadBytes = 8 << 10;
 
+/// "0", CR LF, CR LF.
+constexpr std::size_t kShortestChunkedRest = 5;
+
 std::string to_string(boost::beast::string_view view) {
   return {view.data(), view.size()};
 }
@@ -61,6 +64,7 @@ struct RequestParser::Impl {
     request = {};
     expects_continue = false;
     has_begun = false;
+    is_stuck = false;
   }
 
   void fail(Failure why) {
@@ -69,14 +73,16 @@ struct RequestParser::Impl {
     buffer.clear();
   }
 
-  /// Parses what the buffer holds, as far as it goes.
+  /// Parses what the buffer holds, as far as it goes. Beast asserts that what follows an unfinished chunk header is at
+  /// least as long as the shortest rest of a body, so it is not asked again before that is there.
   void advance() {
     std::string_view rest = buffer;
     has_begun = true;
-    while (state == State::kHead || state == State::kBody) {
+    while ((state == State::kHead || state == State::kBody) && !(is_stuck && rest.size() < kShortestChunkedRest)) {
       boost::system::error_code code;
       const std::size_t used = parser->put(boost::asio::const_buffer(rest.data(), rest.size()), code);
       rest.remove_prefix(used);
+      is_stuck = state == State::kBody && used == 0 && code == beast_http::error::need_more;
       if (code && code != beast_http::error::need_more) return fail(failure_of(code, limits));
       if (state == State::kHead && parser->is_header_done()) {
         if (auto why = take_head()) return fail(std::move(*why));
@@ -144,6 +150,7 @@ struct RequestParser::Impl {
   HttpRequest request;
   Failure failure;
   bool has_begun = false;
+  bool is_stuck = false;  ///< Between the bytes of a chunk's header or the trailers.
   bool expects_continue = false;
   bool is_keep_alive = true;
   bool is_http_1_0 = false;

@@ -57,6 +57,10 @@ class Awaited {
     value_ = std::move(value);
     changed_.notify_all();
   }
+  void reset() {
+    const std::lock_guard lock(mutex_);
+    value_.reset();
+  }
   std::optional<T> wait() {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, kDeadline, [this] { return value_.has_value(); });
