@@ -34,7 +34,7 @@ function(busbar_test name)
 endfunction()
 
 # busbar_fuzz(NAME source DEPS targets...)
-# A libFuzzer target fuzz_NAME; its corpus lies in tests/fuzz/corpus/NAME.
+# A libFuzzer target fuzz_NAME, built by busbar_fuzzers; its corpus lies in tests/fuzz/corpus/NAME.
 function(busbar_fuzz name source)
   if(NOT BUSBAR_FUZZ)
     return()
@@ -43,4 +43,8 @@ function(busbar_fuzz name source)
   add_executable(fuzz_${name} ${source})
   target_link_libraries(fuzz_${name} PRIVATE ${ARG_DEPS})
   target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  if(NOT TARGET busbar_fuzzers)
+    add_custom_target(busbar_fuzzers)
+  endif()
+  add_dependencies(busbar_fuzzers fuzz_${name})
 endfunction()

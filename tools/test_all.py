@@ -105,7 +105,7 @@ def fuzz_one(binary, seconds):
 
 def run_fuzzers(report, seconds):
     report.headline(f"fuzz targets, {seconds} s each")
-    if not build(report, "fuzz"):
+    if not build(report, "fuzz", "busbar_fuzzers"):
         return
     binaries = fuzz_binaries()
     if not binaries:
