@@ -50,6 +50,10 @@ Result<void> FileReader::read(const toml::table& root) {
       TRY(read_queues(node));
       continue;
     }
+    if (key.str() == kListenKey && node.is_string()) {
+      TRY(at(place(node.source()), set_config_listen(config_, *node.value_exact<std::string>())));
+      continue;
+    }
     const ConfigField* field = find_config_field(key.str());
     if (field == nullptr) {
       return fail(key.source(), unknown_key_message(key.str()));
@@ -163,6 +167,9 @@ Result<void> read_file_text(const std::string& text, const std::string& file_nam
 }
 
 Result<void> read_environment(const std::map<std::string, std::string>& environment, ServerConfig& config) {
+  if (const auto found = environment.find("BUSBAR_LISTEN"); found != environment.end()) {
+    TRY(at(found->first, set_config_listen(config, found->second)));
+  }
   for (const ConfigField& field : config_fields()) {
     const std::string name = variable_name(field);
     if (const auto found = environment.find(name); found != environment.end()) {
@@ -177,6 +184,9 @@ Result<void> read_override(const std::string& text, ServerConfig& config) {
   const std::string key = text.substr(0, equals);
   if (equals == std::string::npos) {
     return make_error(ErrorCode::kInvalidArgument, fmt::format("flag {}: expected key=value", toml_quote(text)));
+  }
+  if (key == kListenKey) {
+    return at("flag listen", set_config_listen(config, std::string_view(text).substr(equals + 1)));
   }
   const ConfigField* field = find_config_field(key);
   if (field == nullptr) {
@@ -280,6 +290,8 @@ std::string config_reference() {
                         field.doc);
   }
   text +=
+      "| `listen` | `BUSBAR_LISTEN` | ADDRESS:PORT | | Short for `listen_address` and `port`, which win over it in the "
+      "same place. |\n"
       "| `[[queues]]` | | tables | none | Queues made or changed at start, each with `name`, `limit` (cards that its "
       "running jobs may use together, or \"none\") and `priority` (added to that of its jobs). |\n";
   return text;

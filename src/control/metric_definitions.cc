@@ -1,4 +1,5 @@
 #include <array>
+#include <string>
 
 #include "control/metrics.h"
 
@@ -43,6 +44,17 @@ std::span<const MetricDefinition> server_metrics() {
       {.name = "busbar_sched_cards_used", .kind = kGauge, .help = "Cards placed to jobs, in whole cards."},
   });
   return kDefinitions;
+}
+
+std::string metrics_reference() {
+  std::string text = "| metric | kind | what it is |\n|---|---|---|\n";
+  for (const MetricDefinition& metric : server_metrics()) {
+    const char* kind = metric.kind == MetricKind::kCounter ? "counter"
+                       : metric.kind == MetricKind::kGauge ? "gauge"
+                                                           : "histogram";
+    text += "| `" + metric.name + "` | " + kind + " | " + metric.help + " |\n";
+  }
+  return text;
 }
 
 }  // namespace busbar::control

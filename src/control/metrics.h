@@ -26,6 +26,8 @@ struct MetricDefinition {
 
 /// Every metric of the server, with its help: the table of docs/metrics.md.
 std::span<const MetricDefinition> server_metrics();
+/// The same as a Markdown table.
+std::string metrics_reference();
 
 using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 

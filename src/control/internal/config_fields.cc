@@ -212,13 +212,13 @@ const ConfigField* find_config_field(std::string_view key) {
 }
 
 std::string unknown_key_message(std::string_view key) {
-  std::vector<std::string> names = {"queues"};
+  std::vector<std::string> names = {"queues", std::string(kListenKey)};
   for (const ConfigField& field : config_fields()) {
     names.emplace_back(field.key);
   }
   const auto near = nearest_name(key, names);
   return near ? fmt::format("unknown key {}; did you mean {}?", toml_quote(key), *near)
-              : fmt::format("unknown key {}; `busbar up --print-config` shows all keys", toml_quote(key));
+              : fmt::format("unknown key {}; docs/configuration.md lists all keys", toml_quote(key));
 }
 
 std::string type_name(const ConfigField& field) {
@@ -273,6 +273,25 @@ Result<void> set_config_value(ServerConfig& config, const ConfigField& field, st
   }
   config.*std::get<std::int64_t ServerConfig::*>(field.member) = *number;
   return {};
+}
+
+Result<void> set_config_listen(ServerConfig& config, std::string_view text) {
+  text = trim(text);
+  const std::size_t bracket = text.starts_with('[') ? text.find(']') : std::string_view::npos;
+  const std::size_t colon = text.rfind(':');
+  // Without brackets, more than one colon is an IPv6 address and no port.
+  const bool has_port = colon != std::string_view::npos &&
+                        (bracket != std::string_view::npos ? colon == bracket + 1 : text.find(':') == colon);
+  std::string_view address = has_port ? text.substr(0, colon) : text;
+  if (bracket != std::string_view::npos) {
+    if (address.size() != bracket + 1) {
+      return make_error(ErrorCode::kInvalidArgument,
+                        fmt::format("listen must be ADDRESS:PORT such as \"[::1]:7717\", not {}", toml_quote(text)));
+    }
+    address = address.substr(1, bracket - 1);
+  }
+  TRY(set_config_value(config, *find_config_field("listen_address"), address));
+  return has_port ? set_config_value(config, *find_config_field("port"), text.substr(colon + 1)) : Result<void>{};
 }
 
 Result<void> set_config_integer(ServerConfig& config, const ConfigField& field, std::int64_t value) {

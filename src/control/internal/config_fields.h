@@ -52,6 +52,10 @@ Result<void> set_config_value(ServerConfig& config, const ConfigField& field, st
 Result<void> set_config_integer(ServerConfig& config, const ConfigField& field, std::int64_t value);
 Result<void> set_config_list(ServerConfig& config, const ConfigField& field, std::vector<std::string> values);
 
+/// "listen", short for listen_address and port in one text: "127.0.0.1:7717", "[::1]:0", "10.0.0.1".
+inline constexpr std::string_view kListenKey = "listen";
+Result<void> set_config_listen(ServerConfig& config, std::string_view text);
+
 /// As TOML: `"10s"`, `7717`, `["a"]`.
 std::string config_value_to_toml(const ServerConfig& config, const ConfigField& field);
 std::string toml_quote(std::string_view text);
