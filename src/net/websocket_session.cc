@@ -28,6 +28,13 @@ websocket::stream_base::timeout timeouts(std::int64_t idle_ms) {
           .keep_alive_pings = true};
 }
 
+/// Also cancels the timer that runs, which would keep the loop from ending.
+websocket::stream_base::timeout no_timeouts() {
+  return {.handshake_timeout = websocket::stream_base::none(),
+          .idle_timeout = websocket::stream_base::none(),
+          .keep_alive_pings = false};
+}
+
 class BeastSession : public WebSocketSession, public std::enable_shared_from_this<BeastSession> {
  public:
   explicit BeastSession(WebSocketSetup setup)
@@ -94,9 +101,7 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
     post([](BeastSession& self) {
       self.is_paused_ = true;
       // Pongs are not read either now, so silence says nothing about the peer.
-      self.ws_.set_option(websocket::stream_base::timeout{.handshake_timeout = kHandshakeTimeout,
-                                                          .idle_timeout = websocket::stream_base::none(),
-                                                          .keep_alive_pings = false});
+      self.ws_.set_option(no_timeouts());
     });
   }
   void resume_reading() override {
@@ -213,6 +218,7 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
 
   void send_close() {
     if (std::exchange(is_closing_, true)) return;
+    ws_.set_option(timeouts(options_.idle_timeout_ms));  // a paused session has none
     ws_.async_close(*closing_, [self = shared_from_this()](const error_code& error) {
       if (self->is_gone_) return;
       if (error && error != asio::error::operation_aborted && error != asio::error::eof) {
@@ -231,6 +237,7 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
     }
     const std::string reason_copy(reason);
     error_code ignored;
+    ws_.set_option(no_timeouts());
     beast::get_lowest_layer(ws_).close(ignored);
     outbox_.close();
     if (is_open_) handler_->on_close(code, reason_copy);

@@ -136,6 +136,7 @@ TEST(WebSocket, CloseCodesCrossInBothDirections) {
     ASSERT_TRUE(other.has_value());
     EXPECT_EQ(other->code, 4001);
     EXPECT_EQ(other->reason, "exit 3");
+    EXPECT_EQ((is_server_closing ? echo.seen->closed : seen->closed).wait()->code, 4001) << "the answer names the code";
     (*client)->wait_closed();
     EXPECT_FALSE(closer->send_text("late"));
     if (is_server_closing) {
