@@ -16,20 +16,15 @@ def all_sources():
     return git_lines("ls-files", "--cached", "--others", "--exclude-standard", "--", "*.cc", "*.h") or []
 
 
-def changed_files():
-    """Files that differ from what was landed last: uncommitted ones and those of HEAD's line since origin's main, or
-    since the commit before where there is no origin. None where git cannot tell."""
-    base = None
-    for candidate in ("origin/main", "origin/HEAD", "HEAD~1"):
-        found = git_lines("merge-base", "HEAD", candidate)
-        head = git_lines("rev-parse", "HEAD")
-        # A clone whose main is its origin's main has nothing of its own: then the last commit is what changed.
-        if found and (candidate == "HEAD~1" or found != head):
-            base = found[0]
-            break
-    if base is None:
-        return None
-    changed = git_lines("diff", "--name-only", "--diff-filter=d", base)
+def landed_commit():
+    """Where this line of work left origin's main; None where there is no origin, or nothing of our own since."""
+    base = git_lines("merge-base", "HEAD", "origin/main")
+    return base[0] if base and base != git_lines("rev-parse", "HEAD") else None
+
+
+def changed_since(commit):
+    """Files that differ from a commit, uncommitted and new ones included; None where git cannot tell."""
+    changed = git_lines("diff", "--name-only", "--diff-filter=d", commit)
     untracked = git_lines("ls-files", "--others", "--exclude-standard")
     if changed is None or untracked is None:
         return None
@@ -37,8 +32,8 @@ def changed_files():
 
 
 def changed_sources():
-    """C++ files among them; all of them where git cannot tell."""
-    files = changed_files()
+    """C++ files that differ from what landed last, or else from the commit before; all where git cannot tell."""
+    files = changed_since(landed_commit() or "HEAD~1")
     if files is None:
         return all_sources()
     return [name for name in files if name.endswith((".cc", ".h")) and (ROOT / name).exists()]

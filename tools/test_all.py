@@ -127,7 +127,10 @@ def run_preset(report, preset, layers=None):
 
 
 def changed_layers():
-    files = changed.changed_files()
+    """Sanitized layers with changes since the last landing; all of them where git does not know what landed last, as in
+    a fresh clone of main itself."""
+    landed = changed.landed_commit()
+    files = changed.changed_since(landed) if landed else None
     if files is None:
         return list(SANITIZED_LAYERS)
     return [layer for layer in SANITIZED_LAYERS if any(name.startswith(f"src/{layer}/") for name in files)]
