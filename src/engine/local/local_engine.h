@@ -15,15 +15,16 @@ struct LocalOptions {
   /// Attempts, layers, logs. Short: unix socket paths below it are limited to 107 bytes (longer ones are reached
   /// through a link in `run_dir`).
   std::string state_dir = {};
-  std::string run_dir = {};           ///< Sockets and pid files.
-  std::string runtime = {};           ///< "runc", "crun", or a path; empty: probe both at start.
-  std::string conmon = {};            ///< Empty: from PATH.
-  std::string helper_dir = {};        ///< Where busbar-rsh and busbar.py (in python/) lie, mounted into tasks.
-  std::uint32_t cpu_cards = 0;        ///< 0: one per core in our affinity mask.
+  std::string run_dir = {};               ///< Sockets and pid files.
+  std::string runtime = {};               ///< "runc", "crun", or a path; empty: probe both at start.
+  std::string conmon = {};                ///< Empty: from PATH.
+  std::string helper_dir = {};            ///< Where busbar-rsh and busbar.py (in python/) lie, mounted into tasks.
+  std::uint32_t cpu_cards = 0;            ///< 0: one per core in our affinity mask.
   std::int64_t log_max_bytes = 64 << 20;  ///< Per file, rotated.
   std::uint32_t log_files = 3;
-  std::string node_name = {};         ///< Empty: the host's name.
-  std::vector<std::string> masked_paths = {};  ///< Hidden in `image: host`, beside the built-in list: the token file ...
+  std::string node_name = {};  ///< Empty: the host's name.
+  std::vector<std::string> masked_paths =
+      {};  ///< Hidden in `image: host`, beside the built-in list: the token file ...
 };
 
 /// Containers on this machine by runc or crun under conmon (design §6). Owns its threads. Containers outlive it.

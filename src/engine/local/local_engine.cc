@@ -1,0 +1,424 @@
+#include "engine/local/local_engine.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <map>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "base/text.h"
+#include "engine/local/internal/attempt_runner.h"
+#include "engine/local/internal/bundle.h"
+#include "engine/local/internal/engine_context.h"
+#include "engine/local/internal/log_rotation.h"
+#include "engine/local/internal/node_observer.h"
+#include "engine/local/internal/rootfs_mount.h"
+#include "engine/local/internal/terminal.h"
+#include "os/directory_watcher.h"
+#include "os/errno_error.h"
+#include "os/files.h"
+#include "os/log.h"
+
+namespace busbar::engine {
+namespace {
+
+constexpr std::chrono::seconds kLogCheckPeriod{2};
+/// A socket's path ends in "/x123.sock" and takes 107 bytes.
+constexpr std::size_t kMaxRunDir = 80;
+
+tl::unexpected<Error> unknown(model::AttemptId id) {
+  return make_error(ErrorCode::kNotFound, "the engine knows no attempt " + id.to_string());
+}
+
+class LocalEngine final : public Engine {
+ public:
+  LocalEngine(std::unique_ptr<EngineContext> context, os::UniqueFd lock, MachineFacts machine)
+      : context_(std::move(context)), lock_(std::move(lock)), machine_(std::move(machine)) {}
+  ~LocalEngine() override { shutdown(); }
+
+  std::vector<Capability> capabilities() const override;
+  Result<std::vector<model::Node>> observe_nodes() override {
+    return std::vector{make_node(machine_, context_->options.cpu_cards)};
+  }
+  Result<void> adopt(const std::vector<AttemptLaunch>& active, FactSink sink) override;
+  Result<void> start(AttemptLaunch launch) override;
+  Result<void> release(model::AttemptId attempt) override;
+  Result<void> stop(model::AttemptId attempt, std::int64_t grace_ms, int signal_first) override;
+  Result<void> signal(model::TaskId task, int number) override;
+  Result<void> pause(model::AttemptId attempt) override;
+  Result<void> resume(model::AttemptId attempt) override;
+  Result<LogFiles> logs(model::TaskId task) const override;
+  Result<std::unique_ptr<TerminalSession>> exec(const ExecRequest& request,
+                                                TerminalSession::Callbacks callbacks) override;
+  Result<std::unique_ptr<TerminalSession>> attach(model::TaskId task, TerminalSession::Callbacks callbacks) override;
+  Result<TaskStats> stats(model::TaskId task) override;
+  Result<std::vector<std::uint16_t>> lease_ports(model::AttemptId attempt, std::size_t count) override {
+    return context_->ports->lease(attempt, count);
+  }
+  Result<std::vector<Json>> preview(const AttemptLaunch& launch) override;
+  Result<void> forget(model::AttemptId attempt) override;
+  void shutdown() override;
+
+ private:
+  std::shared_ptr<AttemptRunner> find(model::AttemptId id) const;
+  Result<std::shared_ptr<AttemptRunner>> find_running(model::TaskId task) const;
+  std::vector<std::shared_ptr<AttemptRunner>> all() const;
+  Result<void> watch_exits();
+  void read_exits();
+  void dispatch_exit(std::string_view name);
+  void check_logs();
+  void remove_unknown(const std::set<model::AttemptId>& active);
+  void remove_attempt(model::AttemptId id);
+
+  std::unique_ptr<EngineContext> context_;
+  os::UniqueFd lock_;
+  const MachineFacts machine_;
+  std::optional<os::DirectoryWatcher> exits_;
+  mutable std::mutex mutex_;
+  std::map<model::AttemptId, std::shared_ptr<AttemptRunner>> attempts_;
+  bool is_adopted_ = false;
+  std::atomic<bool> is_shut_down_ = false;
+};
+
+std::vector<Capability> LocalEngine::capabilities() const {
+  const CgroupFacts& cgroups = context_->cgroups;
+  const auto limit = [&](const char* name, const char* controller) {
+    return Capability{.name = name, .is_available = cgroups.has(controller), .detail = cgroups.describe(controller)};
+  };
+  return {{.name = "runtime", .is_available = true, .detail = context_->runtime->program()},
+          limit("memory_limit", "memory"),
+          limit("cpu_limit", "cpu"),
+          limit("cpu_set", "cpuset"),
+          limit("process_limit", "pids"),
+          {.name = "swap_limit",
+           .is_available = cgroups.has_swap_limit,
+           .detail = cgroups.has_swap_limit ? "swap counts against the memory limit"
+                                            : "the kernel does not account swap; a task may swap beyond its limit"},
+          {.name = "pause",
+           .is_available = cgroups.is_v2() || cgroups.has("freezer"),
+           .detail = cgroups.is_v2() ? "cgroup v2 freezer" : cgroups.describe("freezer")},
+          {.name = "oci_layout",
+           .is_available = std::any_of(context_->providers.begin(), context_->providers.end(),
+                                       [](const RootfsProvider* each) { return each->accepts("oci:/layout"); }),
+           .detail = "images from OCI layout directories"},
+          {.name = "user_namespace",
+           .is_available = false,
+           .detail = "the engine runs as root: containers use the host's user ids with few capabilities"}};
+}
+
+std::shared_ptr<AttemptRunner> LocalEngine::find(model::AttemptId id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = attempts_.find(id);
+  return found == attempts_.end() ? nullptr : found->second;
+}
+
+Result<std::shared_ptr<AttemptRunner>> LocalEngine::find_running(model::TaskId task) const {
+  auto runner = find(task.attempt);
+  if (!runner) {
+    return make_error(ErrorCode::kFailedPrecondition, "task " + task.to_string() + " is not running");
+  }
+  TRY(runner->check_running(task.rank));
+  return runner;
+}
+
+std::vector<std::shared_ptr<AttemptRunner>> LocalEngine::all() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<AttemptRunner>> runners;
+  for (const auto& [id, runner] : attempts_) {
+    runners.push_back(runner);
+  }
+  return runners;
+}
+
+Result<void> LocalEngine::watch_exits() {
+  TRY_ASSIGN(exits_, os::DirectoryWatcher::open(context_->paths.exits_dir()));
+  TRY(context_->reactor->add(exits_->fd(), EPOLLIN, [this](std::uint32_t) { read_exits(); }));
+  context_->reactor->after(kLogCheckPeriod, [this] { check_logs(); });
+  return {};
+}
+
+void LocalEngine::read_exits() {
+  const auto events = exits_->read_events();
+  if (!events) {
+    LOG(kError, "exits_not_readable", {{"error", events.error().to_string()}});
+    return;
+  }
+  for (const os::DirectoryEvent& event : *events) {
+    switch (event.kind) {
+      case os::DirectoryEvent::Kind::kWritten:
+      case os::DirectoryEvent::Kind::kMovedIn:
+        dispatch_exit(event.name);
+        break;
+      case os::DirectoryEvent::Kind::kOverflow:
+        if (const auto entries = os::list_dir(context_->paths.exits_dir())) {
+          for (const os::DirEntry& entry : *entries) {
+            dispatch_exit(entry.name);
+          }
+        }
+        break;
+      case os::DirectoryEvent::Kind::kCreated:
+      case os::DirectoryEvent::Kind::kRemoved:
+      case os::DirectoryEvent::Kind::kGone:
+        break;
+    }
+  }
+}
+
+/// "TAG-17.1.0"
+void LocalEngine::dispatch_exit(std::string_view name) {
+  const std::size_t dash = name.find('-');
+  const std::size_t dot = name.rfind('.');
+  if (dash == std::string_view::npos || dot == std::string_view::npos || dot < dash) {
+    return;  // conmon's temporary name
+  }
+  const auto attempt = parse_attempt_id(name.substr(dash + 1, dot - dash - 1));
+  const auto rank = parse_int(name.substr(dot + 1));
+  if (const auto runner = attempt && rank ? find(*attempt) : nullptr) {
+    runner->on_exit_file(static_cast<std::uint32_t>(*rank));
+  }
+}
+
+void LocalEngine::check_logs() {
+  for (const auto& runner : all()) {
+    if (!runner->is_gone()) {
+      runner->rotate_logs();
+    }
+  }
+  context_->reactor->after(kLogCheckPeriod, [this] { check_logs(); });
+}
+
+Result<void> LocalEngine::adopt(const std::vector<AttemptLaunch>& active, FactSink sink) {
+  if (std::exchange(is_adopted_, true)) {
+    return make_error(ErrorCode::kFailedPrecondition, "adopt was called before");
+  }
+  std::set<model::AttemptId> ids;
+  for (const AttemptLaunch& launch : active) {
+    ids.insert(launch.id);
+  }
+  remove_unknown(ids);
+  context_->ports->keep_only(ids);
+  context_->facts = std::make_unique<FactQueue>(std::move(sink));
+  TRY_ASSIGN(const std::vector<model::Node> nodes, observe_nodes());
+  for (const model::Node& node : nodes) {
+    context_->deliver(context_->clock.now_ms(), NodeObserved{node});
+  }
+  for (const AttemptLaunch& launch : active) {
+    auto runner = std::make_shared<AttemptRunner>(*context_, launch);
+    {
+      const std::lock_guard lock(mutex_);
+      attempts_[launch.id] = runner;
+    }
+    runner->adopt();
+  }
+  return watch_exits();
+}
+
+/// Ends what runs on behalf of attempts that the server does not know.
+void LocalEngine::remove_unknown(const std::set<model::AttemptId>& active) {
+  const auto entries = os::list_dir(context_->paths.attempts_dir());
+  if (!entries) {
+    return;
+  }
+  for (const os::DirEntry& entry : *entries) {
+    const auto id = parse_attempt_id(entry.name);
+    if (!id || active.contains(*id)) {
+      continue;
+    }
+    const std::string text = os::read_file(context_->paths.events(*id), std::size_t{16} << 20).value_or("");
+    const auto events = parse_events(*id, text);
+    const bool is_gone = std::any_of(events.begin(), events.end(),
+                                     [](const AttemptEvent& event) { return event.kind == AttemptEvent::Kind::kGone; });
+    if (!is_gone) {
+      LOG(kWarning, "unknown_attempt_removed", {{"attempt", id->to_string()}});
+      remove_attempt(*id);
+    }
+  }
+}
+
+void LocalEngine::remove_attempt(model::AttemptId id) {
+  AttemptLaunch launch{.id = id};
+  if (const auto entries = os::list_dir(context_->paths.attempt(id))) {
+    for (const os::DirEntry& entry : *entries) {
+      if (const auto rank = parse_int(entry.name); rank && entry.kind == os::FileKind::kDirectory) {
+        launch.tasks.push_back({.rank = static_cast<std::uint32_t>(*rank)});
+      }
+    }
+  }
+  std::make_shared<AttemptRunner>(*context_, std::move(launch))->destroy();
+}
+
+Result<void> LocalEngine::start(AttemptLaunch launch) {
+  const model::AttemptId id = launch.id;
+  {
+    const std::lock_guard lock(mutex_);
+    if (attempts_.contains(id) || os::file_exists(context_->paths.attempt(id))) {
+      return {};
+    }
+  }
+  if (!context_->facts) {
+    return make_error(ErrorCode::kFailedPrecondition, "the engine has not begun: adopt comes first");
+  }
+  TRY(check_launch(launch));
+  TRY(check_sources(launch));
+  auto runner = std::make_shared<AttemptRunner>(*context_, std::move(launch));
+  {
+    const std::lock_guard lock(mutex_);
+    if (!attempts_.emplace(id, runner).second) {
+      return {};
+    }
+  }
+  const auto started = runner->start();
+  if (!started) {
+    (void)os::remove_tree(context_->paths.attempt(id));
+    const std::lock_guard lock(mutex_);
+    attempts_.erase(id);
+  }
+  return started;
+}
+
+Result<void> LocalEngine::release(model::AttemptId attempt) {
+  const auto runner = find(attempt);
+  if (!runner) {
+    return unknown(attempt);
+  }
+  runner->release();
+  return {};
+}
+
+Result<void> LocalEngine::stop(model::AttemptId attempt, std::int64_t grace_ms, int signal_first) {
+  const auto runner = find(attempt);
+  if (!runner) {
+    return unknown(attempt);
+  }
+  runner->stop(grace_ms, signal_first);
+  return {};
+}
+
+Result<void> LocalEngine::signal(model::TaskId task, int number) {
+  TRY_ASSIGN(const auto runner, find_running(task));
+  return runner->signal(task.rank, number);
+}
+
+Result<void> LocalEngine::pause(model::AttemptId attempt) {
+  const auto runner = find(attempt);
+  return runner ? runner->freeze(true) : unknown(attempt);
+}
+
+Result<void> LocalEngine::resume(model::AttemptId attempt) {
+  const auto runner = find(attempt);
+  return runner ? runner->freeze(false) : unknown(attempt);
+}
+
+Result<LogFiles> LocalEngine::logs(model::TaskId task) const {
+  if (!os::file_exists(context_->paths.task(task))) {
+    return make_error(ErrorCode::kNotFound, "no logs of task " + task.to_string());
+  }
+  return LogFiles{.paths = existing_logs(context_->paths.log(task), context_->options.log_files)};
+}
+
+Result<std::unique_ptr<TerminalSession>> LocalEngine::exec(const ExecRequest& request,
+                                                           TerminalSession::Callbacks callbacks) {
+  TRY_ASSIGN(const auto runner, find_running(request.task));
+  return open_exec(*context_, *runner, request, std::move(callbacks));
+}
+
+Result<std::unique_ptr<TerminalSession>> LocalEngine::attach(model::TaskId task, TerminalSession::Callbacks callbacks) {
+  TRY_ASSIGN(const auto runner, find_running(task));
+  return open_attach(*context_, *runner, task, std::move(callbacks));
+}
+
+Result<TaskStats> LocalEngine::stats(model::TaskId task) {
+  TRY(find_running(task));
+  return Cgroup(context_->cgroups, context_->paths.cgroup(task)).stats();
+}
+
+Result<std::vector<Json>> LocalEngine::preview(const AttemptLaunch& launch) {
+  TRY(check_launch(launch));
+  TRY_ASSIGN(const PreparedRootfs rootfs, prepare_rootfs(*context_, launch.image));
+  std::vector<Json> configs;
+  for (const TaskLaunch& task : launch.tasks) {
+    TRY_ASSIGN(Json config, task_config(*context_, launch, task, rootfs));
+    configs.push_back(std::move(config));
+  }
+  return configs;
+}
+
+Result<void> LocalEngine::forget(model::AttemptId attempt) {
+  if (const auto runner = find(attempt); runner && !runner->is_gone()) {
+    return make_error(ErrorCode::kFailedPrecondition, "attempt " + attempt.to_string() + " still runs; stop it first");
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    attempts_.erase(attempt);
+  }
+  context_->ports->release(attempt);
+  return os::remove_tree(context_->paths.attempt(attempt));
+}
+
+void LocalEngine::shutdown() {
+  if (is_shut_down_.exchange(true)) {
+    return;
+  }
+  // No new events, then no new work, then no new facts.
+  context_->reactor->stop();
+  context_->images->stop();
+  context_->work->stop();
+  if (context_->facts) {
+    context_->facts->stop();
+  }
+  // Running containers keep their layers; the next engine makes its own.
+  if (const auto unmounted = unmount(context_->paths.masks_dir()); !unmounted) {
+    LOG(kWarning, "masks_not_unmounted", {{"error", unmounted.error().to_string()}});
+  }
+  lock_.reset();
+}
+
+/// One engine for one state directory.
+Result<os::UniqueFd> take_lock(const std::string& state_dir) {
+  TRY_ASSIGN(os::UniqueFd fd, os::open_file(state_dir + "/engine.lock", O_RDWR | O_CREAT, 0600));
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      return make_error(ErrorCode::kFailedPrecondition,
+                        "another busbar runs on " + state_dir + "; stop it, or give this one a directory of its own");
+    }
+    return os::errno_failure("cannot lock " + state_dir);
+  }
+  return fd;
+}
+
+Result<void> check_options(const LocalOptions& options) {
+  for (const std::string* dir : {&options.state_dir, &options.run_dir}) {
+    if (!dir->starts_with('/') || dir->find(',') != std::string::npos || dir->find(':') != std::string::npos) {
+      return make_error(ErrorCode::kInvalidArgument,
+                        "the directory \"" + *dir + "\" must be absolute, without , and : (overlay cannot name them)");
+    }
+  }
+  if (options.run_dir.size() > kMaxRunDir) {
+    return make_error(ErrorCode::kInvalidArgument,
+                      "the run directory " + options.run_dir + " is longer than " + std::to_string(kMaxRunDir) +
+                          " bytes, too long for sockets; use a shorter one, such as /run/busbar");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> make_local_engine(const LocalOptions& options, std::vector<RootfsProvider*> providers,
+                                                  const Clock& clock) {
+  TRY(check_options(options));
+  TRY(os::make_dirs(options.state_dir, 0700));
+  TRY(os::make_dirs(options.run_dir, 0700));
+  TRY_ASSIGN(os::UniqueFd lock, take_lock(options.state_dir));
+  TRY_ASSIGN(MachineFacts machine, read_machine_facts(options.node_name));
+  TRY_ASSIGN(auto context, open_context(options, std::move(providers), clock));
+  return std::make_unique<LocalEngine>(std::move(context), std::move(lock), std::move(machine));
+}
+
+}  // namespace busbar::engine
