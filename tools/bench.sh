@@ -1,23 +1,18 @@
 #!/bin/sh
-# Builds and runs every benchmark: the binaries *_bench and the scripts bench/*.sh and bench/*.py, one after the other.
-# Results go to build/bench-results/; docs/results.md says how to read them.
+# Builds and runs every benchmark, one after the other: the binaries of bench/CMakeLists.txt, then the scripts bench/*.py
+# with the release binary. Results also go to build/bench-results/; docs/results.md says how to read them.
 set -eu
 cd -- "$(dirname -- "$0")/.."
 
-configured=build/bench/build.ninja
-if [ ! -f "$configured" ]; then
-  cmake -S . -B build/bench -G Ninja -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -g1" -DBUSBAR_BENCH=ON \
-    -DBUSBAR_TESTS=OFF >build/configure-bench.log
-fi
 ./run build-preset bench
+./run build-preset release busbar
 mkdir -p build/bench-results
-find build/bench -type f -name '*_bench' -perm -u+x | sort | while read -r binary; do
+for binary in build/bench/bench/*_bench; do
   name=$(basename "$binary")
-  echo "== $name"
+  printf '== %s\n' "$name"
   "$binary" --benchmark_out="build/bench-results/$name.json" --benchmark_out_format=json
 done
-for script in bench/*.sh bench/*.py; do
-  [ -x "$script" ] || continue
-  echo "== $script"
-  BUSBAR_BIN="$PWD/build/bench/bin/busbar" "$script"
+for script in bench/*.py; do
+  printf '== %s\n' "$script"
+  BUSBAR_BIN="$PWD/build/release/bin/busbar" python3 "$script"
 done
