@@ -139,13 +139,13 @@ void EfficiencyAccount::report(const Report& report) {
   if (report.total_steps > 0) {
     progress_.total_steps = report.total_steps;
   }
-  for (const auto& [name, value] : report.metrics) {
+  for (const auto& reported : report.metrics) {
     const auto known = std::find_if(progress_.metrics.begin(), progress_.metrics.end(),
-                                    [&](const auto& metric) { return metric.first == name; });
+                                    [&reported](const auto& metric) { return metric.first == reported.first; });
     if (known == progress_.metrics.end()) {
-      progress_.metrics.emplace_back(name, value);
+      progress_.metrics.push_back(reported);
     } else {
-      known->second = value;
+      known->second = reported.second;
     }
   }
   switch (report.kind) {

@@ -24,6 +24,8 @@ ParsedJob parse_document(YamlNode document, const std::vector<std::string>& over
   }
   if (document.kind == YamlNode::Kind::kNull) {
     reader.error(TextPosition{.line = 1, .column = 1}, "the job file is empty", "begin with name: and run:");
+  } else if (document.kind != YamlNode::Kind::kMap) {
+    reader.error(document, "a job file is a map of fields", "begin with name: and run:");
   } else {
     reader.read_section(job_section(), document);
     resolve_paths(reader, base_directory);

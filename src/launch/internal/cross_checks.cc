@@ -41,7 +41,8 @@ void check_program(Reader& reader) {
   if (spec.name.empty()) {
     spec.name = std::string(model::job_type_name(spec.type));
   }
-  if (spec.type != JobType::kDev && spec.run.find_first_not_of(" \t\r\n") == std::string::npos) {
+  const bool has_run = spec.run.find_first_not_of(" \t\r\n") != std::string::npos || reader.has_error_at("run");
+  if (spec.type != JobType::kDev && !has_run) {
     reader.error_at("run", "a job needs run", "add run: python3 train.py, or type: dev for a shell");
   }
   if (spec.type == JobType::kDev) {

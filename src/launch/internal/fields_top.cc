@@ -11,16 +11,12 @@ namespace {
 using model::JobSpec;
 
 void read_type(Reader& reader, const YamlNode& node) {
-  static const std::vector<std::string> kTypes = {"job", "service", "dev"};
-  const auto name = read_choice(reader, node, kTypes);
-  if (!name) {
-    return;
-  }
-  if (*name == "service") {
+  static const std::vector<std::string> kTypes = {"job", "dev"};
+  if (node.scalar == "service") {
     reader.error(node, "services are not carried out by this version", "use type: job or type: dev");
-    return;
+  } else if (const auto name = read_choice(reader, node, kTypes)) {
+    reader.spec().type = *name == "dev" ? model::JobType::kDev : model::JobType::kJob;
   }
-  reader.spec().type = *name == "dev" ? model::JobType::kDev : model::JobType::kJob;
 }
 
 void read_restart_shorthand(Reader& reader, const YamlNode& node) {

@@ -90,7 +90,8 @@ void Reader::read_section(const Section& section, const YamlNode& map) {
     path_ = outer_path.empty() ? shortened(entry.key) : outer_path + "." + shortened(entry.key);
     const Field* field = section.find(entry.key);
     if (field == nullptr) {
-      error(entry.key_position, "unknown key", section.hint_for(entry.key));
+      // Looking for the nearest name is what costs; nobody sees the hint of the thousandth error.
+      error(entry.key_position, "unknown key", is_full() ? std::string() : section.hint_for(entry.key));
       continue;
     }
     path_ = outer_path.empty() ? field->name : outer_path + "." + field->name;
@@ -166,9 +167,19 @@ TextPosition Reader::position_of(std::string_view field) const {
   return found == positions_.end() ? root_ : found->second;
 }
 
+bool Reader::is_full() const {
+  return diagnostics_.size() >= kMaxDiagnostics;
+}
+
+bool Reader::has_error_at(std::string_view field) const {
+  return std::any_of(diagnostics_.begin(), diagnostics_.end(), [field](const Diagnostic& diagnostic) {
+    return !diagnostic.is_warning && diagnostic.field == field;
+  });
+}
+
 void Reader::add(Diagnostic diagnostic) {
   has_errors_ = has_errors_ || !diagnostic.is_warning;
-  if (diagnostics_.size() >= kMaxDiagnostics) {
+  if (is_full()) {
     ++left_out_;
     return;
   }

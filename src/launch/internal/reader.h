@@ -49,12 +49,15 @@ class Reader {
   const std::string& key() const { return key_; }
   bool has(std::string_view field) const { return positions_.find(field) != positions_.end(); }
   bool has_errors() const { return has_errors_; }
+  /// An error that names exactly this field was found.
+  bool has_error_at(std::string_view field) const;
   void set_root_position(TextPosition position) { root_ = position; }
   /// All that was found, in file order; what came from overrides (line 0) first.
   std::vector<Diagnostic> take_diagnostics();
 
  private:
   TextPosition position_of(std::string_view field) const;
+  bool is_full() const;
 
   model::JobSpec spec_;
   std::string path_;

@@ -60,6 +60,8 @@ std::string direct_script(const model::JobSpec& spec, const DirectProcesses& pro
 mkfifo "$fifo" || exit 1
 exec 3<&0 4<>"$fifo"
 rm -f "$fifo"
+# A new subshell that dies of a signal before its own trap is set would never tell its end.
+trap '' TERM
 local_rank=0
 while [ "$local_rank" -lt {count} ]; do
   (
@@ -78,6 +80,7 @@ while [ "$local_rank" -lt {count} ]; do
   ) &
   local_rank=$((local_rank + 1))
 done
+trap 'exit 143' TERM
 exec 3<&-
 left={count}
 first=0

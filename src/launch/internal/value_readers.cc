@@ -33,6 +33,10 @@ std::optional<model::AcceleratorRequest> read_one_request(Reader& reader, const 
     const std::string chip = vendor.empty() ? node.entries[0].key : vendor;
     return reader.value_or_report(node, model::parse_accelerators(chip + ":" + node.entries[0].value.scalar));
   }
+  if (node.kind == YamlNode::Kind::kMap && node.entries.size() > 1) {
+    reader.error(node, "several kinds of cards", "write one kind, or any_of: [H100:8, A100:8] to choose from several");
+    return std::nullopt;
+  }
   const auto text = reader.scalar(node, "cards like H100:8, H100:0.5, 8 or cpu:2");
   return text ? reader.value_or_report(node, model::parse_accelerators(*text)) : std::nullopt;
 }
