@@ -32,7 +32,9 @@ bool is_loopback(std::string_view url) {
     return true;
   }
   const std::string_view host = host_of(url);
-  return host == "localhost" || host == "[::1]" || host.starts_with("127.");
+  // A name such as 127.0.0.1.example.org is somebody else's machine.
+  const bool is_ipv4 = host.find_first_not_of("0123456789.") == std::string_view::npos;
+  return host == "localhost" || host == "[::1]" || (is_ipv4 && host.starts_with("127."));
 }
 
 struct ServerFile {

@@ -104,14 +104,14 @@ std::string job_title(const api::JobStatus& job) {
 std::string jobs_table(const std::vector<api::JobStatus>& jobs, const Look& look) {
   Table table({{.title = "ID", .align = kRight},
                {.title = "NAME", .rank = 1},
-               {.title = "USER", .rank = 4},
-               {.title = "QUEUE", .rank = 5},
+               {.title = "USER", .rank = 5},
+               {.title = "QUEUE", .rank = 6},
                {.title = "STATE"},
                {.title = "CARDS", .rank = 2},
                {.title = "TIME", .align = kRight},
-               {.title = "SUBMITTED", .rank = 3},
-               {.title = "NODES", .rank = 6},
-               {.title = "REMARK", .rank = 7}});
+               {.title = "SUBMITTED", .rank = 4},
+               {.title = "NODES", .rank = 7},
+               {.title = "REMARK", .rank = 3, .least_width = 24}});
   for (const api::JobStatus& job : jobs) {
     table.add({job.id.to_string(), job.array_index ? fmt::format("{}[{}]", job.name, *job.array_index) : job.name,
                job.user, job.queue, Cell(std::string(model::job_state_name(job.state)), state_style(job.state)),

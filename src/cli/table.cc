@@ -10,8 +10,6 @@ namespace busbar::cli {
 namespace {
 
 constexpr int kGap = 2;
-/// A shortened column keeps at least this many columns, or its title if that is longer.
-constexpr int kLeastWidth = 8;
 
 int total_width(const std::vector<int>& widths) {
   int total = 0;
@@ -21,8 +19,10 @@ int total_width(const std::vector<int>& widths) {
   return std::max(0, total - kGap);
 }
 
-/// Shortens, then drops (width 0), the columns by falling rank until the row fits.
+/// Shortens, then drops (width 0), the columns by falling rank until the row fits; then gives what room is left back to
+/// the most important ones.
 void fit(std::vector<int>& widths, const std::vector<Column>& columns, int limit) {
+  const std::vector<int> natural = widths;
   std::vector<std::size_t> order(columns.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
@@ -30,16 +30,21 @@ void fit(std::vector<int>& widths, const std::vector<Column>& columns, int limit
   for (const std::size_t i : order) {
     const int excess = total_width(widths) - limit;
     if (excess <= 0 || columns[i].rank == 0) {
-      return;
+      break;
     }
-    const int least = std::min(widths[i], std::max(kLeastWidth, display_width(columns[i].title)));
+    const int least = std::min(widths[i], std::max(columns[i].least_width, display_width(columns[i].title)));
     widths[i] = std::max(least, widths[i] - excess);
   }
   for (const std::size_t i : order) {
     if (total_width(widths) <= limit || columns[i].rank == 0) {
-      return;
+      break;
     }
     widths[i] = 0;
+  }
+  for (auto i = order.rbegin(); i != order.rend(); ++i) {
+    if (widths[*i] > 0) {
+      widths[*i] += std::clamp(limit - total_width(widths), 0, natural[*i] - widths[*i]);
+    }
   }
 }
 

@@ -13,6 +13,8 @@ struct Column {
   /// 0: always shown whole. Else the column with the highest rank is shortened first, then left out.
   int rank = 0;
   Align align = Align::kLeft;
+  /// A shortened column keeps at least this many columns, or its title if that is longer.
+  int least_width = 8;
 };
 
 struct Cell {
