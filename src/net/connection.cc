@@ -248,7 +248,7 @@ void Connection::flush_stream() {
   if (phase_ != Phase::kStreaming || is_writing_) return;
   const std::vector<Outbox::Item> items = outbox_->take();
   if (items.empty()) {
-    if (outbox_->is_finished()) return write_last_chunk();
+    if (outbox_->is_exhausted()) return write_last_chunk();
     return stream_options_.heartbeat.empty() ? clear_deadline() : set_deadline_ms(stream_options_.heartbeat_ms);
   }
   write_body_.clear();

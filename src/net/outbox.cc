@@ -25,13 +25,14 @@ bool Outbox::finish() {
   return !std::exchange(is_awake_, true);
 }
 
-bool Outbox::is_finished() const {
+bool Outbox::is_exhausted() const {
   const std::lock_guard lock(mutex_);
-  return is_finished_ || is_closed_;
+  return (is_finished_ || is_closed_) && queue_.empty();
 }
 
 bool Outbox::is_open() const {
-  return !is_finished();
+  const std::lock_guard lock(mutex_);
+  return !is_finished_ && !is_closed_;
 }
 
 std::size_t Outbox::pending_bytes() const {

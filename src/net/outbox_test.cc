@@ -59,6 +59,17 @@ TEST(Outbox, FinishLetsTheQueueOut) {
   EXPECT_FALSE(idle.finish());
 }
 
+TEST(Outbox, IsNotExhaustedByAnEmptyTakeBeforeTheLastPush) {
+  // The consumer sees nothing, then the producer pushes and finishes: the end mark must wait for what was pushed.
+  Outbox outbox(100);
+  EXPECT_TRUE(outbox.take().empty());
+  EXPECT_EQ(outbox.push("last", kBinary), Outbox::Push::kWake);
+  EXPECT_FALSE(outbox.finish());
+  EXPECT_FALSE(outbox.is_exhausted());
+  EXPECT_EQ(outbox.take().size(), 1u);
+  EXPECT_TRUE(outbox.is_exhausted());
+}
+
 TEST(Outbox, CloseRunsEveryCallbackOnce) {
   Outbox outbox(4);
   int drained = 0;

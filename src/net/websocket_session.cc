@@ -190,7 +190,7 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
       next_ = 0;
     }
     if (sending_.empty()) {
-      if (outbox_.is_finished() && closing_) send_close();
+      if (outbox_.is_exhausted() && closing_) send_close();
       return;
     }
     is_writing_ = true;

@@ -34,7 +34,9 @@ class Outbox {
   Push push(std::string bytes, WebSocketMessage kind);
   /// No more pushes; what is queued still goes out. True if the consumer sleeps and must be woken.
   bool finish();
-  bool is_finished() const;  ///< By `finish` or `close`.
+  /// Finished or closed, and nothing is queued: the end mark may go out. After an empty `take` it is this that tells,
+  /// for a producer may push and finish in between.
+  bool is_exhausted() const;
   bool is_open() const;
   std::size_t pending_bytes() const;
   void when_drained(std::function<void()> callback);
