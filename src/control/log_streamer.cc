@@ -82,7 +82,7 @@ class Streamer final : public LogStreamer {
   void give_turn(std::uint64_t id);
   void rest_until_drained(std::uint64_t id, LogStream& stream);
   void forget(std::uint64_t id);
-  void count();
+  void count_polled();
 
   std::shared_ptr<Mailbox> mailbox_;
   LogWatch watch_;
@@ -148,6 +148,7 @@ void Streamer::open(LogStreamRequest request, net::SseWriter writer) {
   const std::uint64_t id = next_id_++;
   std::vector<LogTask> tasks = std::exchange(request.tasks, {});
   const auto place = streams_.try_emplace(id, id, std::move(request), std::move(writer)).first;
+  streams_open_ = streams_.size();
   LogStream& stream = place->second;
   stream.add_tasks(std::move(tasks), watch_);
   runnable_.insert(id);
@@ -189,10 +190,10 @@ void Streamer::forget(std::uint64_t id) {
   blocked_.erase(id);
   runnable_.erase(id);
   streams_.erase(id);
+  streams_open_ = streams_.size();
 }
 
-void Streamer::count() {
-  streams_open_ = streams_.size();
+void Streamer::count_polled() {
   std::size_t polled = 0;
   for (const auto& [id, stream] : streams_) {
     polled += stream.polled();
@@ -243,7 +244,7 @@ void Streamer::run() {
     for (const std::uint64_t id : std::set(runnable_)) {
       give_turn(id);
     }
-    count();
+    count_polled();
   }
   const auto dropped = mailbox_->close();
   for (auto& [id, stream] : streams_) {

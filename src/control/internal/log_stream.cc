@@ -84,6 +84,9 @@ void LogStream::finish(Json end) {
 std::uint64_t LogStream::collect() {
   std::uint64_t gaps = 0;
   for (const std::size_t index : std::exchange(unread_, {})) {
+    if (has_ready_.contains(index)) {
+      continue;
+    }
     LogTail& tail = tails_[index];
     auto line = tail.next();
     while (line && line->time_ms < request_.since_ms) {
@@ -94,6 +97,7 @@ std::uint64_t LogStream::collect() {
       send_gap(tail);
     }
     if (line) {
+      has_ready_.insert(index);
       ready_.push({.line = *std::move(line), .tail = index});
     }
   }
@@ -152,6 +156,7 @@ LogStream::Turn LogStream::run() {
       return turn;
     }
     send(ready_.top());
+    has_ready_.erase(ready_.top().tail);
     unread_.insert(ready_.top().tail);
     ready_.pop();
     ++turn.lines;

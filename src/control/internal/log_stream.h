@@ -66,8 +66,9 @@ class LogStream {
   const std::uint64_t id_;
   LogStreamRequest request_;
   net::SseWriter writer_;
-  std::deque<LogTail> tails_;     // never moved
-  std::set<std::size_t> unread_;  ///< Tails that may have a line and have none in `ready_`.
+  std::deque<LogTail> tails_;        // never moved
+  std::set<std::size_t> unread_;     ///< Tails that may have a line.
+  std::set<std::size_t> has_ready_;  ///< Tails with a line in `ready_`; they get their next turn once it is sent.
   std::set<std::size_t> polled_;
   std::priority_queue<Ready> ready_;  ///< At most one line a tail.
   bool is_finishing_ = false;

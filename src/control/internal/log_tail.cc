@@ -81,10 +81,10 @@ std::optional<off_t> tail_offset(int fd, std::size_t& lines_left) {
 
 }  // namespace
 
-void LogTail::refresh() {
+std::vector<LogTail::File> LogTail::open_present() {
   const auto found = task_.files ? task_.files() : Result<engine::LogFiles>(engine::LogFiles{});
   if (!found || found->paths.empty()) {
-    return;
+    return {};
   }
   const std::string& live = found->paths.back();
   directory_ = os::parent_path(live);
@@ -97,20 +97,42 @@ void LogTail::refresh() {
       present.push_back({.fd = *std::move(fd), .device = status.st_dev, .inode = status.st_ino, .offset = 0});
     }
   }
-  auto first_new = present.begin();
+  return present;
+}
+
+/// A rotation renames file after file, so one look may miss a file that is just changing its name. Two looks that agree
+/// did not.
+std::optional<std::vector<LogTail::File>> LogTail::look() {
+  constexpr int kTries = 5;
+  std::vector<File> before = open_present();
+  for (int i = 0; i < kTries; ++i) {
+    std::vector<File> now = open_present();
+    if (std::equal(before.begin(), before.end(), now.begin(), now.end(), is_same)) {
+      return now;
+    }
+    before = std::move(now);
+  }
+  return std::nullopt;  // still being renamed, which will wake us again
+}
+
+void LogTail::refresh() {
+  auto present = look();
+  if (!present || present->empty()) {
+    return;
+  }
+  auto first_new = present->begin();
   if (!files_.empty()) {
-    const auto last_known = std::find_if(present.begin(), present.end(), [this](const File& file) {
-      return file.device == files_.back().device && file.inode == files_.back().inode;
-    });
-    if (last_known != present.end()) {
+    const auto last_known = std::find_if(present->begin(), present->end(),
+                                         [this](const File& file) { return is_same(file, files_.back()); });
+    if (last_known != present->end()) {
       first_new = last_known + 1;
-    } else if (present.size() > 1) {
+    } else if (present->size() > 1) {
       // The last one that was seen has been removed since, and perhaps others after it. (Where only one file is kept,
       // it is the normal case that the last one is gone.)
       has_gap_ = true;
     }
   }
-  std::move(first_new, present.end(), std::back_inserter(files_));
+  std::move(first_new, present->end(), std::back_inserter(files_));
   while (files_.size() > kMaxOpenFiles) {
     files_.pop_front();
     buffer_.clear();

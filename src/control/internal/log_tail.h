@@ -49,8 +49,9 @@ class LogTail {
   std::uint32_t attempt() const { return task_.attempt; }
   /// Of the live file; "" until there is one.
   const std::string& directory() const { return directory_; }
-  /// Whether a change of this name in the directory may concern this task.
-  bool is_own_file(std::string_view name) const { return name.starts_with(live_name_); }
+  /// Whether a change of this name in the directory may concern this task. Both ways, because in the middle of a
+  /// rotation the newest file that there is is "log.1".
+  bool is_own_file(std::string_view name) const { return name.starts_with(live_name_) || live_name_.starts_with(name); }
 
  private:
   struct File {
@@ -66,6 +67,9 @@ class LogTail {
     bool is_empty = true;
   };
 
+  static bool is_same(const File& a, const File& b) { return a.device == b.device && a.inode == b.inode; }
+  std::vector<File> open_present();
+  std::optional<std::vector<File>> look();
   std::optional<std::string_view> next_raw();
   bool read_more();
   std::optional<Line> take(std::string_view raw);
