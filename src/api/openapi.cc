@@ -111,7 +111,10 @@ std::string_view success_status(const Route& route) {
   if (is_websocket(route.operation)) {
     return "101";
   }
-  return route.answer_schema.empty() && route.answer_media_type.empty() ? "204" : "200";
+  if (route.operation == Operation::kSubmit) {
+    return "2XX";  // 201; 200 for a dry run.
+  }
+  return route.operation == Operation::kStopJob ? "202" : "200";
 }
 
 Json parameter(const Parameter& value) {

@@ -98,7 +98,7 @@ TEST(OpenApi, DescribesEventStreamsAndWebSockets) {
   EXPECT_TRUE(events["text/event-stream"].is_object());
   const Json& exec = document["paths"]["/v1/jobs/{job}/exec"]["get"]["responses"]["101"];
   EXPECT_EQ(exec["x-frames"].items().size(), 8U);
-  EXPECT_TRUE(document["paths"]["/v1/secrets/{secret}"]["put"]["responses"]["204"].is_object());
+  EXPECT_TRUE(document["paths"]["/v1/secrets/{secret}"]["put"]["responses"]["200"].is_object());
 }
 
 TEST(OpenApi, RequestsAskOnlyForWhatTheyNeed) {

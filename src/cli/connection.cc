@@ -184,7 +184,10 @@ tl::expected<Json, api::ErrorBody> ApiClient::send(const net::ClientRequest& req
   if (!response) {
     Error error = response.error();
     if (error.code == ErrorCode::kUnavailable) {
-      error = with_context("no busbar server answers at " + url_, error).value();
+      error = {.code = error.code,
+               .message = "no busbar server answers at " + url_,
+               .cause = error.cause.empty() ? error.message : error.cause,
+               .is_retryable = true};
     }
     return tl::unexpected(api::ErrorBody{.error = std::move(error)});
   }

@@ -104,6 +104,7 @@ void efficiency(std::string& out, const api::JobStatus& job, const Look& look) {
     return;
   }
   constexpr double kMilliCardMsPerCardSecond = 1e6;
+  const int decimals = static_cast<double>(account.total_milli_card_ms) < 100 * kMilliCardMsPerCardSecond ? 3 : 1;
   heading(out, "Where the card time went", look);
   for (const auto& [bucket, amount] : account.milli_card_ms) {
     if (amount == 0) {
@@ -119,8 +120,8 @@ void efficiency(std::string& out, const api::JobStatus& job, const Look& look) {
       out.erase(out.size() - 2, 1);
     }
   }
-  out += fmt::format("  {:<12}{:>12.1f} card-s 100.0 %\n", "total",
-                     static_cast<double>(account.total_milli_card_ms) / kMilliCardMsPerCardSecond);
+  out += fmt::format("  {:<12}{:>12.{}f} card-s 100.0 %\n", "total",
+                     static_cast<double>(account.total_milli_card_ms) / kMilliCardMsPerCardSecond, decimals);
   if (account.mfu) {
     out += fmt::format("  {:<12}{:.2f} % of the peak ({})\n", "MFU", *account.mfu * 100,
                        printable(account.mfu_denominator));
@@ -191,7 +192,9 @@ std::string job_ending(const api::JobStatus& job) {
   } else {
     text = job.exit_class;
   }
-  if (!job.reason.empty()) {
+  // Of one task the reason only repeats the exit code.
+  const bool is_said = job.exit_class == model::exit_class_name(model::ExitClass::kUser) && job.nodes == 1;
+  if (!job.reason.empty() && !is_said) {
     text += (text.empty() ? "" : ", ") + job.reason;
   }
   return text;

@@ -41,9 +41,10 @@ void fit(std::vector<int>& widths, const std::vector<Column>& columns, int limit
     }
     widths[i] = 0;
   }
-  for (auto i = order.rbegin(); i != order.rend(); ++i) {
-    if (widths[*i] > 0) {
-      widths[*i] += std::clamp(limit - total_width(widths), 0, natural[*i] - widths[*i]);
+  std::ranges::reverse(order);
+  for (const std::size_t i : order) {
+    if (widths[i] > 0) {
+      widths[i] += std::clamp(limit - total_width(widths), 0, natural[i] - widths[i]);
     }
   }
 }

@@ -234,8 +234,9 @@ Result<int> version(Context& context) {
   const auto server = answer ? read_answer<api::ServerStatus>(*answer) : tl::unexpected(answer.error());
   if (server) {
     json.set("server", *answer);
-    text += fmt::format("server {} ({}), runtime {}, up since {}\n", printable(server->version),
-                        printable(server->build_id), printable(server->runtime), short_time(server->started_ms));
+    text += fmt::format("server {} ({}){}, up since {}\n", printable(server->version), printable(server->build_id),
+                        server->runtime.empty() ? "" : ", runtime " + printable(server->runtime),
+                        short_time(server->started_ms));
     for (const auto& capability : server->capabilities) {
       text += fmt::format("  {} {:<18} {}\n", capability.is_available ? "+" : "-", printable(capability.name),
                           printable(capability.detail));
