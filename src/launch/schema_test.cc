@@ -130,6 +130,25 @@ TEST(Schema, SaysWhatItIs) {
   }
 }
 
+void expect_documented(const Json& properties, const std::string& manual) {
+  for (const auto& [name, property] : properties.members()) {
+    EXPECT_NE(manual.find(name), std::string::npos) << name << " is not in docs/job-file.md";
+    expect_documented(property["properties"], manual);
+    for (const Json& form : property["anyOf"].items()) {
+      expect_documented(form["properties"], manual);
+      expect_documented(form["items"]["properties"], manual);
+    }
+  }
+}
+
+TEST(Schema, EveryFieldAndAliasIsInTheManual) {
+  std::ifstream stream(fs::path(BUSBAR_SOURCE_DIR) / "docs" / "job-file.md");
+  std::ostringstream manual;
+  manual << stream.rdbuf();
+  const Json whole = schema();
+  expect_documented(whole["properties"], manual.str());
+}
+
 TEST(Schema, AcceptsTheExamples) {
   const Json whole = schema();
   for (const auto& entry : fs::directory_iterator(fs::path(BUSBAR_SOURCE_DIR) / "examples")) {
