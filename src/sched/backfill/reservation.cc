@@ -28,7 +28,8 @@ bool Reservation::head_fits(const place::FreeMap& map) const {
                      [&](const place::GangNeed& need) { return placer.count_fitting(need) > 0; });
 }
 
-// Jobs that are being stopped are as good as gone; one that has not started yet has its whole limit before it.
+// Jobs that are being stopped are as good as gone. One that has not started yet counts from its placement: a start that
+// is expected too early admits fewer, and waiting does not move it.
 std::vector<Reservation::Ending> Reservation::known_endings() const {
   std::vector<Ending> endings;
   for (const auto& [id, nothing] : state_->live()) {
@@ -37,7 +38,7 @@ std::vector<Reservation::Ending> Reservation::known_endings() const {
     if (record.state == model::JobState::kStopping) {
       endings.push_back({.at_ms = state_->now_ms(), .job = id});
     } else if (limit_ms > 0) {
-      const TimeMs from_ms = record.started_ms > 0 ? record.started_ms : state_->now_ms();
+      const TimeMs from_ms = record.started_ms > 0 ? record.started_ms : record.placed_ms;
       endings.push_back({.at_ms = std::max(state_->now_ms(), from_ms + limit_ms), .job = id});
     }
   }
@@ -55,8 +56,7 @@ void Reservation::find_start() {
     }
     return map;
   };
-  future_ = after(endings.size());
-  if (endings.empty() || !head_fits(future_)) {
+  if (endings.empty() || !head_fits(after(endings.size()))) {
     keep_only_newcomers();
     return;
   }
@@ -64,15 +64,13 @@ void Reservation::find_start() {
   std::size_t enough = endings.size();
   while (enough - too_few > 1) {
     const std::size_t middle = too_few + (enough - too_few) / 2;
-    place::FreeMap map = after(middle);
-    if (head_fits(map)) {
-      enough = middle;
-      future_ = std::move(map);
-    } else {
-      too_few = middle;
-    }
+    (head_fits(after(middle)) ? enough : too_few) = middle;
   }
   start_ms_ = endings[enough - 1].at_ms;
+  while (enough < endings.size() && endings[enough].at_ms == *start_ms_) {
+    ++enough;
+  }
+  future_ = after(enough);
 }
 
 void Reservation::keep_only_newcomers() {

@@ -31,8 +31,10 @@ bool same_declaration(const model::Node& a, const model::Node& b) {
 }
 
 bool dependencies_met(const State& state, const JobRequest& request) {
-  return std::none_of(request.after.begin(), request.after.end(),
-                      [&](const JobRequest::Dependency& after) { return state.jobs().contains(after.job); });
+  // A job that names itself is refused; until then it must not seem to change by being stored.
+  return std::none_of(request.after.begin(), request.after.end(), [&](const JobRequest::Dependency& after) {
+    return after.job != request.id && state.jobs().contains(after.job);
+  });
 }
 
 std::optional<TimeMs> timer_of(const Policy& policy, const JobRecord& record, TimeMs now_ms) {

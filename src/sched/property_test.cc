@@ -1,0 +1,274 @@
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "sched/journal.h"
+#include "sched/random_stream.h"
+
+namespace busbar::sched {
+namespace {
+
+using model::NodeState;
+using testing::RandomStream;
+
+constexpr int kEvents = 120;
+
+Event joined(model::Node node) {
+  return {.time_ms = 1, .body = NodeJoined{.node = std::move(node)}};
+}
+
+/// One core under a random stream; every decision is checked when it is made.
+struct Player {
+  explicit Player(std::uint64_t seed) : stream(seed) {
+    for (model::Node& node : stream.first_nodes()) {
+      apply(joined(std::move(node)));
+    }
+  }
+
+  std::vector<Decision> apply(const Event& event) {
+    auto decisions = core.apply(event);
+    RC_ASSERT(decisions.has_value());
+    stream.note(*decisions);
+    return *std::move(decisions);
+  }
+  std::vector<Decision> step() { return apply(stream.next(core)); }
+
+  Core core = Core(Policy{});
+  RandomStream stream;
+};
+
+void check_placement(const Core& core, const JobView& job) {
+  const model::Placement& placement = *job.placement;
+  RC_ASSERT(placement.tasks.size() >= job.request.min_nodes);
+  RC_ASSERT(placement.tasks.size() <= job.request.max_nodes);
+  for (std::size_t i = 0; i < placement.tasks.size(); ++i) {
+    RC_ASSERT(placement.tasks[i].rank == i);
+    const model::Node& node = *core.find_node(placement.tasks[i].node);
+    for (const std::uint16_t card : placement.tasks[i].cards) {
+      RC_ASSERT(node.cards[card].chip == placement.chip);
+    }
+  }
+}
+
+// What the live placements add up to is what the core says is in use, and no more than there is.
+void check_resources(const Core& core) {
+  std::map<model::CardRef, std::int64_t> cards;
+  std::map<model::NodeId, std::int64_t> cpus;
+  std::map<model::NodeId, std::int64_t> memory;
+  for (const model::JobId id : core.jobs()) {
+    const JobView job = *core.find_job(id);
+    if (!job.placement.has_value()) continue;
+    check_placement(core, job);
+    for (const model::TaskPlacement& task : job.placement->tasks) {
+      cpus[task.node] += task.cpus.value;
+      memory[task.node] += task.memory.value;
+      for (const std::uint16_t card : task.cards) {
+        cards[{.node = task.node, .index = card}] += task.per_card.value;
+      }
+    }
+  }
+  for (const model::NodeId id : core.nodes()) {
+    const model::Node& node = *core.find_node(id);
+    const auto used = core.used_on(id);
+    RC_ASSERT(used.size() == node.cards.size());
+    for (std::uint16_t i = 0; i < used.size(); ++i) {
+      const model::CardRef card = {.node = id, .index = i};
+      RC_ASSERT(used[i].value == cards[card]);
+      RC_ASSERT(used[i].value <= 1000);
+    }
+    const auto cpu_cards =
+        std::count_if(node.cards.begin(), node.cards.end(), [](const auto& c) { return c.chip == "cpu"; });
+    RC_ASSERT(node.cpus.value == 0 || cpus[id] <= std::max<std::int64_t>(node.cpus.value, cpu_cards * 1000));
+    RC_ASSERT(node.memory.value == 0 || memory[id] <= node.memory.value);
+  }
+}
+
+// When a gang starts: quota, array bound, level, and only nodes and cards in order.
+void check_start(const Core& core, const Place& place) {
+  const JobView started = *core.find_job(place.attempt.job);
+  std::int64_t queue_used = 0;
+  std::uint32_t group_running = 0;
+  for (const model::JobId id : core.jobs()) {
+    const JobView job = *core.find_job(id);
+    if (!job.placement.has_value()) continue;
+    group_running += job.request.group == started.request.group ? 1 : 0;
+    for (const model::TaskPlacement& task : job.placement->tasks) {
+      queue_used += job.request.queue == started.request.queue
+                        ? static_cast<std::int64_t>(task.cards.size()) * task.per_card.value
+                        : 0;
+    }
+  }
+  for (const model::Queue& queue : core.queues()) {
+    RC_ASSERT(queue.name != started.request.queue || queue.limit.value < 0 || queue_used <= queue.limit.value ||
+              place.placement.chip.empty());
+  }
+  RC_ASSERT(!started.request.group.is_valid() || group_running <= started.request.group_parallel);
+  std::set<model::NodeId> nodes;
+  std::set<std::vector<std::string>> leaves;
+  for (const model::TaskPlacement& task : place.placement.tasks) {
+    const model::Node& node = *core.find_node(task.node);
+    nodes.insert(node.id);
+    leaves.insert(node.fabric);
+    RC_ASSERT(node.state == NodeState::kReady);
+    for (const std::uint16_t card : task.cards) {
+      RC_ASSERT(node.cards[card].health == model::CardHealth::kHealthy);
+    }
+  }
+  const model::TopologyRequest& topology = started.request.topology;
+  if (topology.mode == model::TopologyRequest::Mode::kRequired) {
+    RC_ASSERT(topology.level != "node" || nodes.size() == 1);
+    RC_ASSERT(topology.level != "leaf" || leaves.size() == 1);
+  }
+}
+
+// A property over streams that never get anywhere would prove nothing.
+TEST(RandomStream, ReachesEveryKindOfDecision) {
+  std::map<std::size_t, int> seen;
+  std::map<StopReason, int> stops;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    Player run(seed);
+    for (int i = 0; i < kEvents; ++i) {
+      for (const Decision& decision : run.step()) {
+        ++seen[decision.index()];
+        if (const Stop* stop = std::get_if<Stop>(&decision)) ++stops[stop->reason];
+      }
+    }
+  }
+  EXPECT_EQ(seen.size(), std::variant_size_v<Decision>);
+  EXPECT_GT(seen[0], 200) << "places";
+  for (const StopReason reason : {StopReason::kCancelled, StopReason::kTimeLimit, StopReason::kTaskFailed,
+                                  StopReason::kLeaderDone, StopReason::kNodeLost}) {
+    EXPECT_GT(stops[reason], 0) << static_cast<int>(reason);
+  }
+}
+
+RC_GTEST_PROP(CoreProperty, NeverOverAllocatesAndKeepsGangsQuotasAndLevels, (std::uint64_t seed)) {
+  Player run(seed);
+  for (int i = 0; i < kEvents; ++i) {
+    const auto decisions = run.step();
+    check_resources(run.core);
+    // Places are last in a step, so all of them still hold.
+    for (const Decision& decision : decisions) {
+      if (const Place* place = std::get_if<Place>(&decision)) check_start(run.core, *place);
+    }
+  }
+}
+
+RC_GTEST_PROP(CoreProperty, KeepsItsHashIncrementally, (std::uint64_t seed)) {
+  Player run(seed);
+  for (int i = 0; i < kEvents; ++i) {
+    run.step();
+    RC_ASSERT(run.core.state_hash() == run.core.recompute_hash());
+  }
+}
+
+RC_GTEST_PROP(CoreProperty, RecoversTheSameStateFromRecordedDecisions, (std::uint64_t seed)) {
+  Player run(seed);
+  Core recovered = *Core::restore(run.core.snapshot());
+  for (int i = 0; i < kEvents; ++i) {
+    const Event event = run.stream.next(run.core);
+    const auto decisions = run.apply(event);
+    RC_ASSERT(recovered.apply_recorded(event, decisions).has_value());
+    RC_ASSERT(recovered.state_hash() == run.core.state_hash());
+    RC_ASSERT(recovered.next_wakeup() == run.core.next_wakeup());
+  }
+}
+
+RC_GTEST_PROP(CoreProperty, BehavesTheSameAfterASnapshot, (std::uint64_t seed)) {
+  Player run(seed);
+  for (int i = 0; i < kEvents; ++i) {
+    run.step();
+  }
+  auto restored = Core::restore(run.core.snapshot());
+  RC_ASSERT(restored.has_value());
+  RC_ASSERT(restored->state_hash() == run.core.state_hash());
+  RC_ASSERT(restored->snapshot() == run.core.snapshot());
+  for (int i = 0; i < kEvents; ++i) {
+    const Event event = run.stream.next(run.core);
+    RC_ASSERT(*restored->apply(event) == run.apply(event));
+    RC_ASSERT(restored->state_hash() == run.core.state_hash());
+  }
+}
+
+RC_GTEST_PROP(CoreProperty, ReplaysItsJournalIdentically, (std::uint64_t seed)) {
+  Player run(seed);
+  std::string file = encode_journal_header({.build_id = "test", .snapshot = run.core.snapshot()});
+  for (std::uint64_t i = 1; i <= kEvents; ++i) {
+    JournalRecord record = {.sequence = i, .event = run.stream.next(run.core)};
+    record.decisions = run.apply(record.event);
+    record.state_hash = run.core.state_hash();
+    const std::string frame = encode_frame(record);
+    RC_ASSERT(decode_frame(frame)->record == record);
+    file += frame;
+  }
+  const auto report = replay_journal(file);
+  RC_ASSERT(report.has_value());
+  RC_ASSERT(report->is_identical);
+  RC_ASSERT(report->steps == static_cast<std::uint64_t>(kEvents));
+  RC_ASSERT(report->final_hash == run.core.state_hash());
+}
+
+RC_GTEST_PROP(CoreProperty, ForksAreIndependent, (std::uint64_t seed)) {
+  Player run(seed);
+  for (int i = 0; i < kEvents; ++i) {
+    run.step();
+    if (i % 50 != 0) continue;
+    const std::uint64_t before = run.core.state_hash();
+    Player other(seed + 1);
+    other.core = run.core.fork();
+    other.stream = run.stream;
+    for (int k = 0; k < 40; ++k) {
+      other.step();
+    }
+    RC_ASSERT(run.core.state_hash() == before);
+    RC_ASSERT(run.core.recompute_hash() == before);
+    RC_ASSERT(other.core.state_hash() == other.core.recompute_hash());
+  }
+}
+
+RC_GTEST_PROP(CoreProperty, BringsEveryFeasibleJobToAnEnd, (std::uint64_t seed)) {
+  Player run(seed);
+  for (int i = 0; i < kEvents; ++i) {
+    run.step();
+  }
+  const auto is_waiting_for_hardware = [&](model::JobId id) {
+    const std::string constraint = run.core.why(id)->constraint;
+    return constraint == "infeasible" || constraint == "dependency";
+  };
+  for (int i = 0; i < 20'000; ++i) {
+    const auto jobs = run.core.jobs();
+    if (i % 64 == 0 && std::all_of(jobs.begin(), jobs.end(), is_waiting_for_hardware)) return;
+    run.apply(run.stream.next_to_end(run.core));
+  }
+  RC_FAIL("jobs wait although nothing is in their way");
+}
+
+RC_GTEST_PROP(CoreProperty, WhatWhyProposesStartsTheJob, (std::uint64_t seed)) {
+  Player run(seed);
+  for (int i = 0; i < kEvents; ++i) {
+    run.step();
+  }
+  int asked = 0;
+  for (const model::JobId id : run.core.jobs()) {
+    if (++asked > 8) break;
+    const Why why = *run.core.why(id);
+    RC_ASSERT(run.core.find_job(id)->placement.has_value() ==
+              (why.state != model::JobState::kQueued && why.state != model::JobState::kBlocked));
+    for (const ChangeSet& change : why.changes) {
+      if (change.kind != "jobs_ending") continue;
+      Core fork = run.core.fork();
+      for (const model::JobId ending : change.jobs) {
+        const auto view = fork.find_job(ending);
+        RC_ASSERT(fork.apply({.body = JobCancelled{.job = ending}}).has_value());
+        RC_ASSERT(fork.apply({.body = GangGone{.attempt = view->attempt}}).has_value());
+      }
+      RC_ASSERT(fork.find_job(id)->placement.has_value());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace busbar::sched

@@ -1,0 +1,204 @@
+#include "sched/random_stream.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+namespace busbar::sched::testing {
+namespace {
+
+constexpr std::array<const char*, 3> kChips = {"cpu", "h100", "a100"};
+constexpr std::array<const char*, 3> kQueues = {"default", "vision", "speech"};
+
+}  // namespace
+
+RandomStream::RandomStream(std::uint64_t seed) : dice_(mix64(seed)) {}
+
+std::vector<model::Node> RandomStream::first_nodes() {
+  std::vector<model::Node> nodes;
+  for (std::uint64_t i = 1 + dice_.roll(6); i > 0; --i) {
+    nodes.push_back(make_node(++node_count_));
+  }
+  return nodes;
+}
+
+model::Node RandomStream::make_node(std::uint64_t id) {
+  model::Node node = {.id = {id}};
+  node.name = fmt::format("n{}", id);
+  for (std::uint64_t i = dice_.roll(9); i > 0; --i) {
+    const auto index = static_cast<std::uint16_t>(node.cards.size());
+    node.cards.push_back({.index = index,
+                          .chip = kChips[dice_.chance(80) ? id % kChips.size() : dice_.roll(kChips.size())],
+                          .link_group = static_cast<std::uint16_t>(index / 4)});
+  }
+  node.cpus = {static_cast<std::int64_t>(dice_.roll(3) == 0 ? 0 : 1000 * (1 + dice_.roll(16)))};
+  node.memory = {static_cast<std::int64_t>(dice_.roll(3) == 0 ? 0 : 100 + dice_.roll(400))};
+  if (dice_.chance(80)) {
+    node.fabric = {fmt::format("leaf-{}", dice_.roll(3))};
+    if (dice_.chance(80)) node.fabric.push_back(fmt::format("spine-{}", dice_.roll(2)));
+  }
+  return node;
+}
+
+JobRequest RandomStream::make_job() {
+  JobRequest job = {.id = {next_job_++}, .queue = kQueues[dice_.roll(kQueues.size())]};
+  job.priority = static_cast<std::int32_t>(dice_.roll(3));
+  job.min_nodes = static_cast<std::uint32_t>(1 + dice_.roll(dice_.chance(30) ? 4 : 1));
+  job.max_nodes = job.min_nodes + static_cast<std::uint32_t>(dice_.chance(20) ? dice_.roll(4) : 0);
+  for (std::uint64_t i = dice_.roll(3); i > 0; --i) {
+    const std::int64_t milli = dice_.chance(30) ? 100 * (1 + static_cast<std::int64_t>(dice_.roll(9)))
+                                                : 1000 * (1 + static_cast<std::int64_t>(dice_.roll(4)));
+    job.accelerators.push_back(
+        {.chip = dice_.chance(20) ? "" : kChips[dice_.roll(kChips.size())], .per_node = {milli}});
+  }
+  job.cpus = {static_cast<std::int64_t>(dice_.chance(30) ? 500 * dice_.roll(8) : 0)};
+  job.memory = {static_cast<std::int64_t>(dice_.chance(30) ? dice_.roll(200) : 0)};
+  if (dice_.chance(20)) {
+    job.topology.mode =
+        dice_.chance(50) ? model::TopologyRequest::Mode::kRequired : model::TopologyRequest::Mode::kPreferred;
+    job.topology.level = std::array{"node", "leaf", "spine"}[dice_.roll(3)];
+  }
+  job.time_limit_ms = dice_.chance(60) ? static_cast<std::int64_t>(1'000 * (1 + dice_.roll(60))) : 0;
+  job.restart.max = static_cast<std::uint32_t>(dice_.roll(3));
+  if (dice_.chance(20)) {
+    job.group = {1 + dice_.roll(3)};
+    job.group_parallel = 2;
+  }
+  if (job.id.value > 1 && dice_.chance(15)) {
+    job.after.push_back({.job = {1 + dice_.roll(job.id.value - 1)}, .must_succeed = dice_.chance(50)});
+  }
+  job.may_wait_infeasible = dice_.chance(50);
+  return job;
+}
+
+EventBody RandomStream::exit_one(Running& running) {
+  std::vector<std::uint32_t> alive;
+  for (std::uint32_t rank = 0; rank < running.exited.size(); ++rank) {
+    if (!running.exited[rank]) alive.push_back(rank);
+  }
+  const std::uint32_t rank = alive[dice_.roll(alive.size())];
+  running.exited[rank] = true;
+  TaskExited exited = {.task = {.attempt = running.attempt, .rank = rank}};
+  if (running.is_stopping || dice_.chance(20)) {
+    exited.exit_code = 1 + static_cast<std::int32_t>(dice_.roll(200));
+    exited.exit_class = std::array{model::ExitClass::kUser, model::ExitClass::kOutOfMemory,
+                                   model::ExitClass::kInfrastructure}[dice_.roll(3)];
+  }
+  exited.ends_gang = dice_.chance(10);
+  return exited;
+}
+
+// The next step of a random attempt: ready, started, exits, gone.
+EventBody RandomStream::progress() {
+  auto at = running_.begin();
+  std::advance(at, static_cast<std::ptrdiff_t>(dice_.roll(running_.size())));
+  Running& running = at->second;
+  const bool is_over = std::all_of(running.exited.begin(), running.exited.end(), [](bool exited) { return exited; });
+  if (is_over || (running.is_stopping && dice_.chance(30))) {
+    const model::AttemptId attempt = running.attempt;
+    running_.erase(at);
+    return GangGone{.attempt = attempt};
+  }
+  if (!running.is_ready && dice_.chance(90)) {
+    running.is_ready = true;
+    return GangReady{.attempt = running.attempt};
+  }
+  if (!running.is_started && dice_.chance(90)) {
+    running.is_started = true;
+    return GangStarted{.attempt = running.attempt};
+  }
+  if (dice_.chance(10)) {
+    return CheckpointReached{.attempt = running.attempt};
+  }
+  return exit_one(running);
+}
+
+EventBody RandomStream::trouble(const Core& core) {
+  const model::NodeId node = {1 + dice_.roll(node_count_)};
+  switch (dice_.roll(6)) {
+    case 0: {
+      const auto state = std::array{model::NodeState::kReady, model::NodeState::kDrained,
+                                    model::NodeState::kUnreachable, model::NodeState::kFailed}[dice_.roll(4)];
+      for (auto& [attempt, running] : running_) {
+        const auto placement = core.find_job(attempt.job)->placement;
+        for (const model::TaskPlacement& task : placement->tasks) {
+          if (state == model::NodeState::kFailed && task.node == node) running.exited[task.rank] = true;
+        }
+      }
+      return NodeStateChanged{.node = node, .state = state};
+    }
+    case 1: {
+      const std::size_t cards = core.find_node(node)->cards.size();
+      if (cards == 0) return Tick{};
+      return CardHealthChanged{
+          .card = {.node = node, .index = static_cast<std::uint16_t>(dice_.roll(cards))},
+          .health = dice_.chance(60) ? model::CardHealth::kHealthy : model::CardHealth::kUnhealthy};
+    }
+    case 2:
+      return QueueChanged{.queue = {.name = kQueues[dice_.roll(kQueues.size())],
+                                    .limit = {static_cast<std::int64_t>(dice_.roll(20)) * 1000 - 1000},
+                                    .priority = static_cast<std::int32_t>(dice_.roll(3))}};
+    case 3:
+      return NodeJoined{.node = dice_.chance(50) ? make_node(node_count_ + 1) : *core.find_node(node)};
+    case 4: {
+      const auto jobs = core.jobs();
+      if (jobs.empty()) return Tick{};
+      return JobCancelled{.job = jobs[dice_.roll(jobs.size())]};
+    }
+    default:
+      return Tick{};
+  }
+}
+
+Event RandomStream::next(const Core& core) {
+  now_ms_ += static_cast<TimeMs>(dice_.roll(4) == 0 ? dice_.roll(20'000) : dice_.roll(50));
+  const std::uint64_t roll = dice_.roll(100);
+  if (roll < 30) {
+    return at_now(JobSubmitted{.job = make_job()});
+  }
+  if (roll < 80 && !running_.empty()) {
+    return at_now(progress());
+  }
+  EventBody body = trouble(core);
+  if (const NodeJoined* joined = std::get_if<NodeJoined>(&body)) {
+    node_count_ = std::max(node_count_, joined->node.id.value);
+  }
+  return at_now(std::move(body));
+}
+
+Event RandomStream::next_to_end(const Core& core) {
+  for (const model::NodeId id : core.nodes()) {
+    if (core.find_node(id)->state != model::NodeState::kReady) {
+      return at_now(NodeStateChanged{.node = id});
+    }
+    for (const model::Card& card : core.find_node(id)->cards) {
+      if (card.health != model::CardHealth::kHealthy) {
+        return at_now(CardHealthChanged{.card = {.node = id, .index = card.index}});
+      }
+    }
+  }
+  for (const model::Queue& queue : core.queues()) {
+    if (queue.limit.value >= 0) {
+      return at_now(QueueChanged{.queue = {.name = queue.name}});
+    }
+  }
+  if (!running_.empty()) {
+    return at_now(progress());
+  }
+  now_ms_ = std::max(now_ms_ + 1, core.next_wakeup().value_or(now_ms_));
+  return at_now(Tick{});
+}
+
+void RandomStream::note(const std::vector<Decision>& decisions) {
+  for (const Decision& decision : decisions) {
+    if (const Place* place = std::get_if<Place>(&decision)) {
+      running_[place->attempt] = {.attempt = place->attempt,
+                                  .exited = std::vector<bool>(place->placement.tasks.size())};
+    } else if (const Stop* stop = std::get_if<Stop>(&decision)) {
+      running_[stop->attempt].is_stopping = true;
+    }
+  }
+}
+
+}  // namespace busbar::sched::testing
