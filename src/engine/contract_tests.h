@@ -455,6 +455,20 @@ TEST_P(EngineContract, ExecRunsInsideTheTask) {
   stop_and_wait(launch.id);
 }
 
+TEST_P(EngineContract, ExecWithATerminalKeepsTheExitCode) {
+  const AttemptLaunch launch = launch_of(27, {{"/bin/sleep", "1000"}});
+  start_and_release(launch);
+  SessionLog log;
+  const auto session = engine_->exec(
+      {.task = {launch.id, 0}, .argv = shell("echo inside; exit 6"), .has_terminal = true, .rows = 30, .columns = 90},
+      log.callbacks());
+  ASSERT_TRUE(session.has_value()) << session.error().to_string();
+  ASSERT_TRUE(log.wait_for_exit());
+  EXPECT_NE(log.output().find("inside"), std::string::npos);
+  EXPECT_EQ(log.exit_code(), 6);
+  stop_and_wait(launch.id);
+}
+
 TEST_P(EngineContract, ExecAndStatsNeedARunningTask) {
   const AttemptLaunch launch = launch_of(20, {shell("exit 0")});
   start_and_release(launch);

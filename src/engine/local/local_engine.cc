@@ -377,6 +377,8 @@ void LocalEngine::shutdown() {
   if (const auto unmounted = unmount(context_->paths.masks_dir()); !unmounted) {
     LOG(kWarning, "masks_not_unmounted", {{"error", unmounted.error().to_string()}});
   }
+  // Only what is empty goes.
+  Cgroup(context_->cgroups, context_->paths.cgroup_top()).remove();
   lock_.reset();
 }
 

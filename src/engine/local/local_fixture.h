@@ -27,7 +27,7 @@ class LocalFixture final : public EngineFixture {
   LocalOptions options() const {
     LocalOptions options{.state_dir = dir_.file("state"),
                          .run_dir = dir_.file("run"),
-                         .helper_dir = std::string(BUSBAR_BINARY_DIR) + "/helper"};
+                         .helper_dir = std::string(BUSBAR_BINARY_DIR) + "/bin"};
     options.masked_paths = masked_paths;
     options.log_max_bytes = log_max_bytes;
     return options;

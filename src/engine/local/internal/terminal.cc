@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -38,21 +40,11 @@ Result<sockaddr_un> unix_address(const std::string& path) {
   return address;
 }
 
-Result<os::UniqueFd> listen_at(const std::string& path) {
-  TRY_ASSIGN(const sockaddr_un address, unix_address(path));
-  os::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd.is_valid() || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(fd.get(), 1) != 0) {
-    return os::errno_failure("cannot listen on " + path);
-  }
-  return fd;
-}
-
-/// Files that one exec needs besides the container: its process.json, pid file and console socket.
+/// Files that one exec needs besides the container: its process.json and pid file.
 struct ExecFiles {
-  explicit ExecFiles(std::string base) : process(base + ".json"), pid(base + ".pid"), socket(base + ".sock") {}
+  explicit ExecFiles(std::string base) : process(base + ".json"), pid(base + ".pid") {}
   ~ExecFiles() {
-    for (const std::string* path : {&process, &pid, &socket}) {
+    for (const std::string* path : {&process, &pid}) {
       ::unlink(path->c_str());
     }
   }
@@ -61,7 +53,6 @@ struct ExecFiles {
 
   const std::string process;
   const std::string pid;
-  const std::string socket;
 };
 
 class ExecSession final : public TerminalSession {
@@ -124,12 +115,24 @@ Result<os::Process> spawn_with_pipes(os::ProcessOptions options, TerminalIo& io)
   return process;
 }
 
-Result<os::Process> spawn_with_terminal(os::ProcessOptions options, const std::string& socket,
-                                        const ExecRequest& request, TerminalIo& io) {
-  TRY_ASSIGN(os::UniqueFd listener, listen_at(socket));
-  TRY_ASSIGN(os::Process process, os::Process::spawn(options));
-  io.expect_terminal(std::move(listener), request.rows, request.columns);
-  return process;
+/// Gives the runtime a terminal of our own as its standard streams, from which it copies to the one that it makes in the
+/// container. The other way, --console-socket, works only detached (runc refuses it here), and loses the exit code.
+Result<os::Process> spawn_with_terminal(os::ProcessOptions options, const ExecRequest& request, TerminalIo& io) {
+  os::UniqueFd ours(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  char name[64];
+  if (!ours.is_valid() || ::unlockpt(ours.get()) != 0 || ::ptsname_r(ours.get(), name, sizeof name) != 0) {
+    return os::errno_failure("cannot make a terminal");
+  }
+  TRY_ASSIGN(const os::UniqueFd theirs, os::open_file(name, O_RDWR | O_NOCTTY));
+  // Raw from the start: what is typed before the runtime has set its mode must not be echoed here.
+  termios mode{};
+  ::tcgetattr(theirs.get(), &mode);
+  ::cfmakeraw(&mode);
+  ::tcsetattr(theirs.get(), TCSANOW, &mode);
+  options.fds = {{theirs.get(), 0}, {theirs.get(), 1}, {theirs.get(), 2}};
+  options.is_session_leader = true;
+  io.set_terminal(std::move(ours), request.rows, request.columns);
+  return os::Process::spawn(options);
 }
 
 }  // namespace
@@ -148,13 +151,10 @@ Result<std::unique_ptr<TerminalSession>> open_exec(EngineContext& context, Attem
                             os::Durability::kCached));
   os::ProcessOptions options{.argv = {context.runtime->program(), "--root", context.runtime->root(), "exec",
                                       "--process", files->process, "--pid-file", files->pid}};
-  if (request.has_terminal) {
-    options.argv.insert(options.argv.end(), {"--console-socket", files->socket});
-  }
   options.argv.push_back(context.paths.container(request.task));
   const auto io = std::make_shared<TerminalIo>(context.reactor, std::move(callbacks));
   TRY_ASSIGN(os::Process process, request.has_terminal
-                                      ? spawn_with_terminal(std::move(options), files->socket, request, *io)
+                                      ? spawn_with_terminal(std::move(options), request, *io)
                                       : spawn_with_pipes(std::move(options), *io));
   io->set_process(std::move(process));
   return std::make_unique<ExecSession>(io, std::move(files), context.paths.cgroup(request.task));

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <csignal>
 #include <utility>
 
 namespace busbar::engine {
@@ -27,28 +27,6 @@ void set_size(int fd, std::uint16_t rows, std::uint16_t columns) {
   size.ws_row = rows;
   size.ws_col = columns;
   ::ioctl(fd, TIOCSWINSZ, &size);
-}
-
-/// The descriptor that a message carries.
-os::UniqueFd receive_fd(int socket) {
-  char name[4096];
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  iovec io{.iov_base = name, .iov_len = sizeof name};
-  msghdr message{};
-  message.msg_iov = &io;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) < 0) {
-    return {};
-  }
-  const cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS || rights->cmsg_len != CMSG_LEN(sizeof(int))) {
-    return {};
-  }
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
-  return os::UniqueFd(fd);
 }
 
 }  // namespace
@@ -91,26 +69,6 @@ void TerminalIo::set_attach_socket(os::UniqueFd fd) {
     self->watch(self->outputs_[0]);
     self->flush_input();
   });
-}
-
-void TerminalIo::expect_terminal(os::UniqueFd listener, std::uint16_t rows, std::uint16_t columns) {
-  reactor_->post([self = shared_from_this(), raw = listener.release(), rows, columns] {
-    self->listener_ = os::UniqueFd(raw);
-    (void)self->reactor_->add(raw, EPOLLIN,
-                              [self, rows, columns](std::uint32_t) { self->accept_terminal(rows, columns); });
-  });
-}
-
-void TerminalIo::accept_terminal(std::uint16_t rows, std::uint16_t columns) {
-  const os::UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!connection.is_valid()) {
-    return;
-  }
-  reactor_->remove(listener_.get());
-  listener_.reset();
-  if (os::UniqueFd terminal = receive_fd(connection.get()); terminal.is_valid()) {
-    set_terminal(std::move(terminal), rows, columns);
-  }
 }
 
 void TerminalIo::set_process(os::Process process) {
@@ -266,6 +224,9 @@ void TerminalIo::resize(std::uint16_t rows, std::uint16_t columns) {
   reactor_->post([self = shared_from_this(), rows, columns] {
     if (self->outputs_[0].can_write && !self->outputs_[0].is_packets && self->outputs_[0].fd.is_valid()) {
       set_size(self->outputs_[0].fd.get(), rows, columns);
+      if (self->process_) {
+        (void)self->process_->signal(SIGWINCH);  // the runtime hands the new size on
+      }
     }
   });
 }
@@ -322,10 +283,6 @@ void TerminalIo::release_all() {
     reactor_->remove(input_.get());
   }
   input_.reset();
-  if (listener_.is_valid()) {
-    reactor_->remove(listener_.get());
-    listener_.reset();
-  }
   if (process_) {
     reactor_->remove(process_->pidfd());
     process_.reset();

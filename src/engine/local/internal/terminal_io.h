@@ -35,8 +35,6 @@ class TerminalIo : public std::enable_shared_from_this<TerminalIo> {
   void set_terminal(os::UniqueFd fd, std::uint16_t rows, std::uint16_t columns);
   /// conmon's attach socket: packets whose first byte names the stream.
   void set_attach_socket(os::UniqueFd fd);
-  /// Waits on a listening socket for the runtime to send a terminal's master (runc's --console-socket).
-  void expect_terminal(os::UniqueFd listener, std::uint16_t rows, std::uint16_t columns);
   /// The process whose end is the session's end.
   void set_process(os::Process process);
 
@@ -65,7 +63,6 @@ class TerminalIo : public std::enable_shared_from_this<TerminalIo> {
   bool read_some(Channel& channel);
   void close_channel(Channel& channel);
   void flush_input();
-  void accept_terminal(std::uint16_t rows, std::uint16_t columns);
   void reap();
   void try_exit();
   void release_all();
@@ -80,7 +77,6 @@ class TerminalIo : public std::enable_shared_from_this<TerminalIo> {
   std::array<Channel, 2> outputs_;
   os::UniqueFd input_;  ///< Only for pipes.
   bool is_input_watched_ = false;
-  os::UniqueFd listener_;
   std::optional<os::Process> process_;
   std::string pending_input_;
   bool is_input_closing_ = false;
