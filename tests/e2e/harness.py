@@ -165,7 +165,9 @@ class Server:
                              f"{last and last.get('reason')}\n{self.log()[-3000:]}")
 
     def logs(self, job):
-        return self.cli("logs", str(job)).stdout
+        """Both streams: the command line keeps them apart."""
+        done = self.cli("logs", str(job), check=0)
+        return done.stdout + done.stderr
 
     # Its command line.
     def cli_env(self):
