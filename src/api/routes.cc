@@ -112,7 +112,7 @@ std::vector<Route> job_routes() {
       {.operation = Operation::kStopJob,
        .method = "POST",
        .path = "/v1/jobs/{job}/stop",
-       .summary = "Stop a job; nothing happens to one that is over",
+       .summary = "Stop a job; 412 for one that is over",
        .parameters = {path_job(),
                       query("grace_ms", "integer", "Between SIGTERM and SIGKILL; the job's own if absent.")},
        .request_schema = {},

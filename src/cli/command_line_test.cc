@@ -148,6 +148,8 @@ TEST_F(CommandLine, StreamsThatBreakAreOpenedAgainWithoutRepeatingLines) {
   const RunResult result = run({"run", "-q", "--", "true"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out, "0: one\n0: two\n0: three\n");
+  *opened = 0;
+  EXPECT_EQ(run({"logs", "-f", "--tail", "2", "17"}).out, result.out);
 }
 
 TEST_F(CommandLine, ErrorsOfRunGive125) {

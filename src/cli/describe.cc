@@ -113,8 +113,8 @@ void efficiency(std::string& out, const api::JobStatus& job, const Look& look) {
     const double share = static_cast<double>(amount) / static_cast<double>(account.total_milli_card_ms);
     const auto bar = static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * kBarWidth + 0.5);
     out += fmt::format(
-        "  {:<12}{:>12.1f} card-s {:>5.1f} %  {}\n", printable(bucket),
-        static_cast<double>(amount) / kMilliCardMsPerCardSecond, share * 100,
+        "  {:<12}{:>12.{}f} card-s {:>5.1f} %  {}\n", printable(bucket),
+        static_cast<double>(amount) / kMilliCardMsPerCardSecond, decimals, share * 100,
         paint(std::string(bar, '#'), bucket == "compute" ? Style::kGreen : Style::kYellow, look.has_colour));
     while (out.ends_with(" \n")) {
       out.erase(out.size() - 2, 1);

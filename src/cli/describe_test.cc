@@ -40,6 +40,8 @@ api::JobStatus array_member() {
   job.name = "sweep";
   job.array = {8};
   job.array_index = 3;
+  job.nodes = 1;
+  job.efficiency = {.milli_card_ms = {{"start", 45'000}, {"compute", 12'300'000}}, .total_milli_card_ms = 12'345'000};
   return job;
 }
 

@@ -92,8 +92,9 @@ void ProgressLine::show_on_terminal(const api::JobStatus& job, TimeMs now_ms) {
     text += "  " + more;
   }
   const TimeMs since = job.started_ms != 0 ? job.started_ms : job.submitted_ms;
-  if (since != 0 && !model::is_terminal(job.state)) {
-    text += "  " + format_duration_ms(std::max<std::int64_t>(0, now_ms - since) / 1000 * 1000);
+  if (const std::int64_t seconds = (now_ms - since) / 1000;
+      since != 0 && seconds > 0 && !model::is_terminal(job.state)) {
+    text += "  " + format_duration_ms(seconds * 1000);
   }
   // One column stays free: a full line would make the terminal wrap.
   std::string line = ellipsis(printable(text), std::max(20, err_.width() - 1));

@@ -1,12 +1,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <utility>
+#include <variant>
 
 #include "cli/context.h"
 #include "cli/describe.h"
 #include "cli/follow.h"
+#include "cli/mailbox.h"
+#include "cli/streams.h"
 #include "cli/verb_tools.h"
+#include "os/event_fd.h"
 
 namespace busbar::cli {
 namespace {
@@ -52,35 +58,84 @@ std::string line_label(const api::LogLine& line, const LogsOptions& options, boo
   return label;
 }
 
+/// Prints what a log stream gives.
+class LogPrinter {
+ public:
+  LogPrinter(Context& context, const LogsOptions& options, bool labels_tasks)
+      : context_(context), options_(options), labels_tasks_(labels_tasks) {}
+
+  void line(const api::LogLine& line) {
+    if (context_.wants_json()) {
+      context_.print_json_line(api::to_json(line));
+    } else {
+      write_log_line(context_, line, line_label(line, options_, labels_tasks_));
+    }
+  }
+  void gap(std::int64_t task) {
+    context_.note(fmt::format("busbar: some output of task {} was rotated away before it was read", task));
+  }
+
+ private:
+  Context& context_;
+  const LogsOptions& options_;
+  bool labels_tasks_;
+};
+
+/// What is there now.
+Result<void> print_past_logs(ApiClient& client, const std::string& target, LogPrinter& printer) {
+  Result<void> broken;
+  TRY(client.events(target, [&](std::string_view name, const Json& data) {
+    if (name == "gap") {
+      printer.gap(data["task"].as_int());
+    } else if (name == "line") {
+      const auto line = read_answer<api::LogLine>(data);
+      if (!line) {
+        broken = tl::unexpected(line.error());
+        return false;
+      }
+      printer.line(*line);
+    }
+    return name != "end";
+  }));
+  return broken;
+}
+
+/// Until the job is over, also across a restart of the server.
+Result<void> follow_logs(Context& context, model::JobId job, const Query& query, LogPrinter& printer) {
+  Mailbox<StreamMessage> mailbox;
+  TRY_ASSIGN(auto client, context.new_client());
+  TRY_ASSIGN(const auto stream,
+             JobStream::logs(std::move(client), job.to_string(), query,
+                             [&mailbox](StreamMessage message) { mailbox.put(std::move(message)); }));
+  while (true) {
+    (void)os::wait_readable(mailbox.fd(), std::chrono::hours(1));
+    for (const StreamMessage& message : mailbox.take()) {
+      if (const auto* line = std::get_if<api::LogLine>(&message)) {
+        printer.line(*line);
+      } else if (const auto* gap = std::get_if<LogsGap>(&message)) {
+        printer.gap(gap->task);
+      } else if (const auto* lost = std::get_if<ServerLost>(&message)) {
+        context.note("busbar: " + lost->error.to_string() + "; waiting for it to come back");
+      } else if (const auto* failed = std::get_if<StreamFailed>(&message)) {
+        return tl::unexpected(failed->error);
+      } else if (std::holds_alternative<LogsEnded>(message)) {
+        return {};
+      }
+    }
+  }
+}
+
 Result<int> print_logs(Context& context, const LogsOptions& options) {
   TRY_ASSIGN(ApiClient * client, context.client());
   TRY_ASSIGN(const Json answer, client->get(job_target(options.jobs[0], "")));
   TRY_ASSIGN(const auto job, read_answer<api::JobStatus>(answer));
-  const bool labels_tasks = job.nodes > 1 && !options.task;
-  Result<void> broken;
-  TRY(client->events(job_target(job.id.to_string(), "/logs", logs_query(options, context.now_ms())),
-                     [&](std::string_view name, const Json& data) {
-                       if (name == "gap") {
-                         context.note(fmt::format("busbar: some output of task {} was rotated away before it was read",
-                                                  data["task"].as_int()));
-                         return true;
-                       }
-                       if (name != "line") {
-                         return name != "end";
-                       }
-                       if (context.wants_json()) {
-                         context.print_json_line(data);
-                         return true;
-                       }
-                       const auto line = read_answer<api::LogLine>(data);
-                       if (!line) {
-                         broken = tl::unexpected(line.error());
-                         return false;
-                       }
-                       write_log_line(context, *line, line_label(*line, options, labels_tasks));
-                       return true;
-                     }));
-  TRY(broken);
+  LogPrinter printer(context, options, job.nodes > 1 && !options.task);
+  const Query query = logs_query(options, context.now_ms());
+  if (options.follows) {
+    TRY(follow_logs(context, job.id, query, printer));
+  } else {
+    TRY(print_past_logs(*client, job_target(job.id.to_string(), "/logs", query), printer));
+  }
   return 0;
 }
 
