@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 
 #include "base/text.h"
@@ -111,7 +112,7 @@ void efficiency(std::string& out, const api::JobStatus& job, const Look& look) {
       continue;
     }
     const double share = static_cast<double>(amount) / static_cast<double>(account.total_milli_card_ms);
-    const auto bar = static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * kBarWidth + 0.5);
+    const auto bar = static_cast<std::size_t>(std::lround(std::clamp(share, 0.0, 1.0) * kBarWidth));
     out += fmt::format(
         "  {:<12}{:>12.{}f} card-s {:>5.1f} %  {}\n", printable(bucket),
         static_cast<double>(amount) / kMilliCardMsPerCardSecond, decimals, share * 100,

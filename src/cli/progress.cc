@@ -28,7 +28,7 @@ std::string head(const api::JobStatus& job) {
 
 /// What to say besides the state.
 std::string tail(const api::JobStatus& job) {
-  const std::string ending = job_ending(job);
+  std::string ending = job_ending(job);
   if (!ending.empty()) {
     return ending;
   }

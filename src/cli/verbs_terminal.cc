@@ -125,7 +125,7 @@ Result<int> dev(Context& context, const DevOptions& options) {
   }
   context.note(fmt::format("job {} runs on {}; leave the shell to {}", id, join(ready.job.node_names, ", "),
                            options.keeps ? "keep it running" : "stop it"));
-  const auto exit = shell_in(context, ready.job);
+  auto exit = shell_in(context, ready.job);
   if (options.keeps) {
     context.note(
         fmt::format("job {} goes on; busbar exec -it {} -- bash comes back, busbar stop {} ends it", id, id, id));
