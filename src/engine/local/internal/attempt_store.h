@@ -21,7 +21,7 @@ namespace busbar::engine {
 /// STATE/attempts/17.1/0/{rootfs,upper,work}
 /// STATE/attempts/17.1/0/task.log[.N]       output, newest without a number
 /// STATE/attempts/17.1/0/busbar/            /run/busbar of the container
-/// STATE/exits/TAG-17.1.0                   conmon's exit files
+/// RUN/exits/TAG-17.1.0                     conmon's exit files
 /// RUN/tasks/TAG-17.1.0/secrets             memory file system
 /// RUN/masks/                               memory file system
 /// ```
@@ -38,7 +38,10 @@ class AttemptPaths {
   std::string log(model::TaskId id) const { return task(id) + "/task.log"; }
   std::string task_files(model::TaskId id) const { return task(id) + "/busbar"; }
   std::string report(model::TaskId id) const { return task_files(id) + "/report.jsonl"; }
-  std::string exits_dir() const { return state_dir_ + "/exits"; }
+  /// Not on the disk that tasks can fill: an exit code must find room.
+  std::string exits_dir() const { return run_dir_ + "/exits"; }
+  /// Where our init leaves a mark when the program has ended by itself; see exit_class.h.
+  std::string exit_mark(model::TaskId id) const { return task_files(id) + "/.exit"; }
   std::string exit_file(model::TaskId id) const { return exits_dir() + "/" + container(id); }
   std::string task_run_dir(model::TaskId id) const { return run_dir_ + "/tasks/" + container(id); }
   std::string secrets(model::TaskId id) const { return task_run_dir(id) + "/secrets"; }

@@ -16,6 +16,7 @@ namespace busbar::engine {
 namespace {
 
 constexpr std::size_t kMaxSmallFile = 1 << 20;
+constexpr std::size_t kExitMarkSize = 16;
 
 Result<HostDevice> find_device(const chip::DeviceNode& wanted) {
   const std::string host_path = wanted.host_path.empty() ? wanted.path : wanted.host_path;
@@ -85,6 +86,7 @@ Result<void> make_task_files(const EngineContext& context, model::TaskId id, con
   TRY(make_dir(dir + "/lib", 0755));
   TRY(make_link("lib/busbar-rsh", dir + "/rsh"));
   TRY(write_new(context.paths.report(id), "", 0644, owner));
+  TRY(write_new(context.paths.exit_mark(id), std::string(kExitMarkSize, ' '), 0644, owner));
   for (const auto& [name, content] : task.files) {
     TRY(write_new(dir + "/" + name, content, 0755, owner));
   }
@@ -160,7 +162,9 @@ Result<void> make_bundle(const EngineContext& context, const AttemptLaunch& laun
   TRY(copy_attributes(rootfs.lower_dirs.back(), dir + "/upper"));
   if (launch.tasks.size() > 1) {
     // Any user of any of the gang's images binds its socket here.
-    TRY(make_dir(context.paths.gang(launch.id), 01777));
+    TRY(make_dir(context.paths.gang(launch.id), 0777));
+    // Names callers may wait for; see call_task in rsh/busbar_rsh.c.
+    TRY(write_new(context.paths.gang(launch.id) + "/" + task.hostname, "", 0666, owner));
   }
   TRY(make_task_files(context, id, task, owner));
   TRY(make_secrets(context, id, task, owner));

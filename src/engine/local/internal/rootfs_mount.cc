@@ -160,8 +160,8 @@ Result<void> mount_overlay(const OverlayMount& overlay) {
 }
 
 Result<void> mount_mask_tmpfs(const std::string& target) {
-  struct stat here {};
-  struct stat parent {};
+  struct stat here{};
+  struct stat parent{};
   if (::stat(target.c_str(), &here) == 0 && ::stat(os::parent_path(target).c_str(), &parent) == 0 &&
       here.st_dev != parent.st_dev) {
     return {};  // left by an engine that was killed

@@ -10,7 +10,8 @@
 namespace busbar::engine {
 
 /// Runs functions one after another on a shared WorkQueue: what one attempt does is in order, different attempts run
-/// side by side. Thread-safe. Functions posted after the queue has stopped are dropped.
+/// side by side. Thread-safe. Work that has begun is finished with all that was posted by then when the queue stops;
+/// functions posted later are dropped.
 class Strand : public std::enable_shared_from_this<Strand> {
  public:
   /// Borrows the queue.
@@ -30,27 +31,23 @@ class Strand : public std::enable_shared_from_this<Strand> {
 
  private:
   void schedule() {
-    (void)queue_.submit([self = shared_from_this()] { self->run_one(); });
+    (void)queue_.submit([self = shared_from_this()] { self->run_all(); });
   }
 
-  /// One at a time, so that an attempt with much to do does not keep a worker from the others.
-  void run_one() {
-    std::function<void()> work;
-    {
-      const std::lock_guard lock(mutex_);
-      work = std::move(waiting_.front());
-      waiting_.pop_front();
-    }
-    work();
-    work = nullptr;
-    {
-      const std::lock_guard lock(mutex_);
-      is_scheduled_ = !waiting_.empty();
-      if (!is_scheduled_) {
-        return;
+  void run_all() {
+    while (true) {
+      std::function<void()> work;
+      {
+        const std::lock_guard lock(mutex_);
+        if (waiting_.empty()) {
+          is_scheduled_ = false;
+          return;
+        }
+        work = std::move(waiting_.front());
+        waiting_.pop_front();
       }
+      work();
     }
-    schedule();
   }
 
   os::WorkQueue& queue_;

@@ -68,8 +68,9 @@ class ExecSession final : public TerminalSession {
       return;
     }
     const auto pidfd = os::open_pidfd(static_cast<pid_t>(*pid));
+    // The runtime made it a session of its own; the open pidfd keeps the number from being given away.
     if (pidfd && is_in_cgroup(*pid, cgroup_)) {
-      (void)os::signal_pidfd(pidfd->get(), SIGKILL);
+      ::kill(static_cast<pid_t>(-*pid), SIGKILL);
     }
   }
 
@@ -115,8 +116,8 @@ Result<os::Process> spawn_with_pipes(os::ProcessOptions options, TerminalIo& io)
   return process;
 }
 
-/// Gives the runtime a terminal of our own as its standard streams, from which it copies to the one that it makes in the
-/// container. The other way, --console-socket, works only detached (runc refuses it here), and loses the exit code.
+/// Gives the runtime a terminal of our own as its standard streams, from which it copies to the one that it makes in
+/// the container. The other way, --console-socket, works only detached (runc refuses it here), and loses the exit code.
 Result<os::Process> spawn_with_terminal(os::ProcessOptions options, const ExecRequest& request, TerminalIo& io) {
   os::UniqueFd ours(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
   char name[64];
@@ -153,9 +154,8 @@ Result<std::unique_ptr<TerminalSession>> open_exec(EngineContext& context, Attem
                                       "--process", files->process, "--pid-file", files->pid}};
   options.argv.push_back(context.paths.container(request.task));
   const auto io = std::make_shared<TerminalIo>(context.reactor, std::move(callbacks));
-  TRY_ASSIGN(os::Process process, request.has_terminal
-                                      ? spawn_with_terminal(std::move(options), request, *io)
-                                      : spawn_with_pipes(std::move(options), *io));
+  TRY_ASSIGN(os::Process process, request.has_terminal ? spawn_with_terminal(std::move(options), request, *io)
+                                                       : spawn_with_pipes(std::move(options), *io));
   io->set_process(std::move(process));
   return std::make_unique<ExecSession>(io, std::move(files), context.paths.cgroup(request.task));
 }

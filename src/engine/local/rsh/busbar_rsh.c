@@ -19,6 +19,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -30,10 +31,12 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define GANG_DIR "/run/busbar/gang/"
 #define MAX_GUESTS 256
+#define CONNECT_TRIES 1500 /* of 20 ms */
 #define EXIT_MARK_PATH "/run/busbar/.exit"
 #define SECRET_MAX (1 << 20)
 #define COMMAND_MAX (1 << 20)
@@ -144,11 +147,12 @@ static int become(char** argv) {
 
 static int exit_code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
-/* Tells the engine that the program ended by itself: an init that was killed from outside leaves no mark. */
+/* Tells the engine that the program ended by itself: an init that was killed from outside leaves no mark. The file is
+ * there already, with room for it: the disk may be full by now. */
 static void leave_mark(int code) {
   char text[16];
   const int size = snprintf(text, sizeof text, "%d\n", code);
-  const int fd = open(EXIT_MARK_PATH, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const int fd = open(EXIT_MARK_PATH, O_WRONLY | O_CLOEXEC);
   if (fd >= 0) {
     (void)!write(fd, text, (size_t)size);
     close(fd);
@@ -193,13 +197,27 @@ static int open_gang_socket(const char* name) {
     complain(name, "too long for a socket's name");
     return -1;
   }
+  /* In place only when it answers: a caller that finds no socket yet under a known name waits (see call_task). */
+  char* const final_path = strdup(address.sun_path);
+  const size_t length = strlen(address.sun_path);
+  snprintf(address.sun_path + length, sizeof address.sun_path - length, "~");
   unlink(address.sun_path);
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0 || bind(fd, (struct sockaddr*)&address, sizeof address) != 0 || listen(fd, 64) != 0) {
-    complain(address.sun_path, strerror(errno));
+  if (fd < 0 || bind(fd, (struct sockaddr*)&address, sizeof address) != 0 || listen(fd, 64) != 0 ||
+      rename(address.sun_path, final_path) != 0) {
+    complain(final_path, strerror(errno));
     return -1;
   }
+  free(final_path);
   return fd;
+}
+
+/* So that callers who come later learn at once that the task is over. */
+static void close_gang_socket(const char* name) {
+  char path[PATH_MAX];
+  if (name != NULL && snprintf(path, sizeof path, "%s%s", GANG_DIR, name) < (int)sizeof path) {
+    unlink(path);
+  }
 }
 
 /* Takes the header and the caller's standard descriptors. */
@@ -349,6 +367,7 @@ static int run_init(char** argv) {
       pass_on(child, (int)info.ssi_signo);
     }
     if (reap(child, is_ending, &code)) {
+      close_gang_socket(gang_name);
       leave_mark(code);
       return code;
     }
@@ -380,6 +399,36 @@ static void use_dev_null_as_input(void) {
     dup2(fd, STDIN_FILENO);
     close(fd);
   }
+}
+
+/* The engine puts an empty file under the name of each task; the task's init replaces it by its socket. So a refusal means
+ * that the task is about to start, and a missing name that there is no such task. */
+static int call_task(const char* name) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+  if (strchr(name, '/') != NULL ||
+      snprintf(address.sun_path, sizeof address.sun_path, "%s%s", GANG_DIR, name) >= (int)sizeof address.sun_path) {
+    complain(name, "not the name of a task");
+    return -1;
+  }
+  for (int left = CONNECT_TRIES; left > 0; --left) {
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+      break;
+    }
+    if (connect(fd, (struct sockaddr*)&address, sizeof address) == 0) {
+      return fd;
+    }
+    const int error = errno;
+    close(fd);
+    errno = error;
+    if (error != ECONNREFUSED) {
+      break;
+    }
+    nanosleep(&pause, NULL);
+  }
+  complain(name, errno == ENOENT ? "no such task in this gang" : strerror(errno));
+  return -1;
 }
 
 static int run_rsh(char** argv) {
@@ -414,20 +463,13 @@ static int run_rsh(char** argv) {
     size += length;
     payload[size++] = word[1] == NULL ? '\0' : ' ';
   }
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (strchr(argv[0], '/') != NULL ||
-      snprintf(address.sun_path, sizeof address.sun_path, "%s%s", GANG_DIR, argv[0]) >= (int)sizeof address.sun_path) {
-    complain(argv[0], "not the name of a task");
-    return 255;
-  }
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (struct sockaddr*)&address, sizeof address) != 0) {
-    complain("rsh: no such task in this gang", address.sun_path);
+  const int fd = call_task(argv[0]);
+  if (fd < 0) {
     return 255;
   }
   int32_t answer = 255;
   if (send_with_fds(fd, (uint32_t)size) != 0 || write_all(fd, payload, size) != 0) {
-    complain(address.sun_path, strerror(errno));
+    complain(argv[0], strerror(errno));
     return 255;
   }
   if (read_all(fd, &answer, sizeof answer) != 0) {
