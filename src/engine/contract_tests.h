@@ -168,8 +168,10 @@ TEST_P(EngineContract, StopEndsEveryTaskOfTheGang) {
 }
 
 TEST_P(EngineContract, StopKillsWhatIgnoresSigterm) {
-  const AttemptLaunch launch = launch_of(7, {shell("trap '' TERM; echo ready; sleep 1000")});
+  const AttemptLaunch launch =
+      launch_of(7, {shell("trap '' TERM; echo ready >> /run/busbar/report.jsonl; sleep 1000")});
   start_and_release(launch);
+  ASSERT_TRUE(facts_->wait_for<ReportLines>());
   ASSERT_TRUE(engine_->stop(launch.id, 0, 0).has_value());
   ASSERT_TRUE(facts_->wait_for<AttemptGone>());
   EXPECT_EQ(facts_->all<TaskEnded>().at(0).exit_code, 128 + SIGKILL);

@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "base/text.h"
@@ -30,6 +32,7 @@ namespace busbar::engine {
 namespace {
 
 constexpr std::chrono::seconds kLogCheckPeriod{2};
+constexpr std::chrono::seconds kLockTimeout{2};
 /// A socket's path ends in "/x123.sock" and takes 107 bytes.
 constexpr std::size_t kMaxRunDir = 80;
 
@@ -382,15 +385,20 @@ void LocalEngine::shutdown() {
   lock_.reset();
 }
 
-/// One engine for one state directory.
+/// One engine for one state directory. A server that was killed while it started a program leaves its lock to that
+/// child until the child's exec: a moment, which is waited for.
 Result<os::UniqueFd> take_lock(const std::string& state_dir) {
   TRY_ASSIGN(os::UniqueFd fd, os::open_file(state_dir + "/engine.lock", O_RDWR | O_CREAT, 0600));
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) {
+  const auto deadline = std::chrono::steady_clock::now() + kLockTimeout;
+  while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) {
+      return os::errno_failure("cannot lock " + state_dir);
+    }
+    if (std::chrono::steady_clock::now() > deadline) {
       return make_error(ErrorCode::kFailedPrecondition,
                         "another busbar runs on " + state_dir + "; stop it, or give this one a directory of its own");
     }
-    return os::errno_failure("cannot lock " + state_dir);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return fd;
 }
