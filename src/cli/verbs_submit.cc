@@ -37,7 +37,11 @@ Result<int> wait_for_jobs(Context& context, const std::vector<api::JobStatus>& j
     TRY_ASSIGN(const Json answer, client->get(job_target(job.id.to_string(), "")));
     TRY_ASSIGN(const auto status, read_answer<api::JobStatus>(answer));
     if (!context.wants_json() && !context.global.is_quiet) {
-      context.out().write(summarise_job(status, look_of(context)));
+      // Of many jobs a line each: the members of an array may be thousands.
+      context.out().write(jobs.size() == 1
+                              ? summarise_job(status, look_of(context))
+                              : fmt::format("job {} {}: {}\n", printable(job_title(status)),
+                                            model::job_state_name(status.state), printable(job_ending(status))));
     }
     exit = exit != 0 ? exit : mirrored_exit_code(status);
   }
