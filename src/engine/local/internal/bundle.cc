@@ -106,15 +106,14 @@ Result<void> make_secrets(const EngineContext& context, model::TaskId id, const 
   return give_to(dir, owner);
 }
 
-/// The container's /etc/hosts knows the gang by name; all of it is on this machine.
-Result<void> make_hosts_file(const std::string& upper, const AttemptLaunch& launch, const PreparedRootfs& rootfs) {
+/// The container's /etc/hosts knows its own name. Not those of the rest of the gang: OpenMPI takes a name that resolves
+/// to an address of this machine for this very container, and would start both ranks here; rsh knows them all.
+Result<void> make_hosts_file(const std::string& upper, const TaskLaunch& task, const PreparedRootfs& rootfs) {
   std::string text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n";
   if (const auto host = os::read_file("/etc/hosts", kMaxSmallFile); host && rootfs.rootfs.is_host) {
     text = *host + (host->ends_with('\n') ? "" : "\n");
   }
-  for (const TaskLaunch& task : launch.tasks) {
-    text += "127.0.0.1 " + task.hostname + "\n";
-  }
+  text += "127.0.0.1 " + task.hostname + "\n";
   TRY(make_dir(upper + "/etc", 0755));
   TRY(write_new(upper + "/etc/hosts", text, 0644, {}));
   if (const auto resolv = os::read_file("/etc/resolv.conf", kMaxSmallFile); resolv && !rootfs.rootfs.is_host) {
@@ -168,7 +167,7 @@ Result<void> make_bundle(const EngineContext& context, const AttemptLaunch& laun
   }
   TRY(make_task_files(context, id, task, owner));
   TRY(make_secrets(context, id, task, owner));
-  TRY(make_hosts_file(dir + "/upper", launch, rootfs));
+  TRY(make_hosts_file(dir + "/upper", task, rootfs));
   TRY(mount_overlay({.lower_dirs = rootfs.lower_dirs,
                      .upper_dir = dir + "/upper",
                      .work_dir = dir + "/work",
