@@ -1,0 +1,114 @@
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "engine/local/internal/node_observer.h"
+#include "engine/local/internal/port_leases.h"
+#include "engine/local/internal/rootfs_mount.h"
+#include "os/files.h"
+#include "os/test_dir.h"
+
+namespace busbar::engine {
+namespace {
+
+TEST(NodeObserver, OffersOneCardForEachCpu) {
+  const MachineFacts facts{.name = "n",
+                           .cpus = {{.number = 2, .numa_node = 0, .threads_per_core = 2, .max_mhz = 3000},
+                                    {.number = 5, .numa_node = 1, .threads_per_core = 2, .max_mhz = 3000}},
+                           .cpu_flags = "sse fma avx2",
+                           .memory_bytes = 1 << 30};
+  const model::Node node = make_node(facts, 0);
+  EXPECT_EQ(node.name, "n");
+  EXPECT_EQ(node.cpus.value, 2000);
+  ASSERT_EQ(node.cards.size(), 2U);
+  EXPECT_EQ(node.cards[1].device, "cpu:5");
+  EXPECT_EQ(node.cards[1].numa_node, 1);
+  EXPECT_EQ(node.cards[1].index, 1);
+  // 32 operations a clock x 3 GHz, half of it for each of two threads.
+  EXPECT_EQ(node.cards[0].peak_gflops.at(0), (std::pair<std::string, std::int64_t>{"fp32", 48}));
+}
+
+TEST(NodeObserver, MoreCardsThanCpusShareThem) {
+  const MachineFacts facts{.cpus = {{.number = 0}, {.number = 1}}};
+  const model::Node node = make_node(facts, 5);
+  ASSERT_EQ(node.cards.size(), 5U);
+  EXPECT_EQ(node.cards[4].device, "cpu:0");
+  EXPECT_TRUE(node.cards[0].peak_gflops.empty());
+}
+
+TEST(NodeObserver, WidestVectorUnitCounts) {
+  EXPECT_EQ(fp32_per_clock("sse2 fma avx2 avx512f"), 64);
+  EXPECT_EQ(fp32_per_clock("fma avx2"), 32);
+  EXPECT_EQ(fp32_per_clock("sse2"), 8);
+}
+
+TEST(NodeObserver, ThisMachineHasCpusAndMemory) {
+  const MachineFacts facts = read_machine_facts("").value();
+  EXPECT_FALSE(facts.name.empty());
+  EXPECT_FALSE(facts.cpus.empty());
+  EXPECT_GT(facts.memory_bytes, 1 << 20);
+}
+
+constexpr model::AttemptId kFirst{.job = {1}, .number = 1};
+constexpr model::AttemptId kSecond{.job = {2}, .number = 1};
+
+TEST(PortLeases, SurviveARestart) {
+  const os::TestDir dir;
+  PortLeases before(dir.path());
+  const auto ports = before.lease(kFirst, 3).value();
+  PortLeases after(dir.path());
+  const auto more = after.lease(kSecond, 50);
+  if (more) {
+    for (const std::uint16_t port : ports) {
+      EXPECT_EQ(std::count(more->begin(), more->end(), port), 0);
+    }
+  }
+  EXPECT_EQ(after.lease(kSecond, 10'001).error().code, ErrorCode::kResourceExhausted);
+  after.keep_only({});
+  EXPECT_TRUE(os::list_dir(dir.path()).value().empty());
+}
+
+TEST(PortLeases, AreGivenBack) {
+  const os::TestDir dir;
+  PortLeases leases(dir.path());
+  ASSERT_TRUE(leases.lease(kFirst, 2).has_value());
+  ASSERT_TRUE(leases.lease(kFirst, 1).has_value());
+  EXPECT_TRUE(os::file_exists(dir.file("1.1")));
+  leases.release(kFirst);
+  EXPECT_FALSE(os::file_exists(dir.file("1.1")));
+  leases.release(kFirst);
+}
+
+TEST(PortLeases, APortInUseIsNotFree) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(fd, 1), 0);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  EXPECT_FALSE(is_port_free(ntohs(address.sin_port)));
+  ::close(fd);
+  EXPECT_TRUE(is_port_free(ntohs(address.sin_port)));
+}
+
+TEST(MaskPlan, SortsByFileSystemAndLeavesOutWhatIsNotThere) {
+  const os::TestDir dir;
+  ASSERT_TRUE(os::make_dirs(dir.file("own/below")));
+  ASSERT_TRUE(os::make_dirs(dir.file("other/dir")));
+  ASSERT_TRUE(os::write_file_atomic(dir.file("other/file"), ""));
+  const std::vector<std::string> mounts{dir.file("other")};
+  const MaskPlan plan = plan_masks({dir.file("own"), dir.file("own/below"), dir.file("own/"), dir.file("other/dir"),
+                                    dir.file("other/file"), dir.file("missing"), "/"},
+                                   mounts);
+  EXPECT_EQ(plan.in_layer, std::vector<std::string>{dir.file("own")});
+  EXPECT_EQ(plan.covered_dirs, std::vector<std::string>{dir.file("other/dir")});
+  EXPECT_EQ(plan.covered_files, std::vector<std::string>{dir.file("other/file")});
+}
+
+}  // namespace
+}  // namespace busbar::engine
