@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/strand.hpp>
 #include <future>
 #include <thread>
@@ -42,7 +43,11 @@ class ThreadedWebSocketClient : public WebSocketClient {
                                    .handler = std::move(handler),
                                    .options = options.socket,
                                    .keep_alive = io_,
-                                   .on_gone = [this](Stoppable*) { gone_.set_value(); }},
+                                   .on_gone =
+                                       [this](Stoppable*) {
+                                         work_.reset();
+                                         gone_.set_value();
+                                       }},
                                   request, [&opened](Result<void> result) { opened.set_value(std::move(result)); });
     thread_ = std::thread([io = io_] { io->run(); });
     return opened.get_future().get();  // the session has a deadline for its handshake
@@ -53,6 +58,8 @@ class ThreadedWebSocketClient : public WebSocketClient {
 
  private:
   const std::shared_ptr<boost::asio::io_context> io_ = std::make_shared<boost::asio::io_context>(1);
+  /// Until the session is gone: while reading is paused nothing else keeps the thread in its loop.
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_->get_executor()};
   std::promise<void> gone_;
   std::shared_future<void> is_gone_ = gone_.get_future().share();
   std::shared_ptr<WebSocketSession> session_;

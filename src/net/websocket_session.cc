@@ -1,6 +1,7 @@
 #include "net/internal/websocket_session.h"
 
-#include <boost/asio/dispatch.hpp>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket/stream.hpp>
@@ -43,7 +44,8 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
         handler_(std::move(setup.handler)),
         on_gone_(std::move(setup.on_gone)),
         outbox_(setup.options.max_pending_bytes),
-        ws_(std::move(setup.socket)) {
+        ws_(std::move(setup.socket)),
+        work_(ws_.get_executor()) {
     ws_.set_option(timeouts(options_.idle_timeout_ms));
     ws_.read_message_max(options_.max_message_bytes);
     ws_.write_buffer_bytes(kWriteBufferBytes);
@@ -243,6 +245,7 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
     if (is_open_) handler_->on_close(code, reason_copy);
     handler_.reset();
     if (on_gone_) std::exchange(on_gone_, nullptr)(this);
+    work_.reset();
     self_.reset();
   }
 
@@ -252,6 +255,8 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
   std::function<void(Stoppable*)> on_gone_;
   Outbox outbox_;
   websocket::stream<Socket> ws_;
+  asio::executor_work_guard<asio::any_io_executor>
+      work_;  ///< To `finish`: a paused session has no operation of its own.
   beast::flat_buffer incoming_;
   beast::http::request<beast::http::empty_body> upgrade_;
   websocket::response_type answer_;
@@ -265,7 +270,7 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
   bool is_writing_ = false;
   bool is_closing_ = false;
   bool is_gone_ = false;
-  std::shared_ptr<BeastSession> self_;  ///< From the start to `finish`: a paused session has no pending operation.
+  std::shared_ptr<BeastSession> self_;  ///< From the start to `finish`.
 
   std::mutex mutex_;
   bool is_detached_ = false;  ///< Under mutex_.

@@ -202,6 +202,41 @@ TEST(WebSocket, APausedReaderLosesNothing) {
   for (int i = 0; i < 100; ++i) EXPECT_EQ(seen->next()->text, std::to_string(i));
 }
 
+TEST(WebSocket, APausedClientWithNothingUnderWayStaysAlive) {
+  EchoServer echo;
+  const auto seen = std::make_shared<Seen>();
+  const auto client = echo.connect(seen);
+  ASSERT_TRUE(client.has_value());
+  const auto producer = *echo.seen->socket.wait();
+  for (int i = 0; i < 50; ++i) {
+    (*client)->socket().pause_reading();
+    producer->send_text("taken by the read under way");
+    ASSERT_TRUE(seen->next());
+    (*client)->socket().resume_reading();
+    producer->send_text("after the pause");
+    ASSERT_TRUE(seen->next()) << "in round " << i;
+  }
+}
+
+TEST(WebSocket, APausedReaderStillSendsAndGoesOnLater) {
+  EchoServer echo;
+  const auto seen = std::make_shared<Seen>();
+  const auto client = echo.connect(seen);
+  ASSERT_TRUE(client.has_value());
+  const auto server_side = *echo.seen->socket.wait();
+  server_side->pause_reading();
+  (*client)->socket().send_text("one that the read under way may take");
+  (*client)->socket().pause_reading();
+  Awaited<bool> sent;
+  (*client)->socket().send_text("two");
+  (*client)->socket().when_drained([&] { sent.set(true); });
+  EXPECT_TRUE(sent.wait());
+  server_side->resume_reading();
+  (*client)->socket().resume_reading();
+  EXPECT_EQ(seen->next()->text, "one that the read under way may take");
+  EXPECT_EQ(seen->next()->text, "two");
+}
+
 TEST(WebSocket, ARefusedUpgradeIsTheServersError) {
   EchoServer echo;
   const auto client = echo.connect(std::make_shared<Seen>(), {.target = "/forbidden"});
