@@ -76,12 +76,14 @@ bool place_descriptors(ChildPlan& plan) {
     }
     const auto target = static_cast<unsigned>(mapping.child_fd);
     if (target > next) {
-      syscall(SYS_close_range, next, target - 1, 0);
+      syscall(SYS_close_range, next, target - 1, CLOSE_RANGE_CLOEXEC);
     }
     next = target + 1;
   }
-  // A kernel without the call (before 5.9) leaves what others opened without O_CLOEXEC; all of ours has it.
-  syscall(SYS_close_range, next, ~0U, 0);
+  // Closed by exec, not now: a lock of ours is then held until the child is another program, so that whoever takes the
+  // lock after our death finds every child by its command line. A kernel without the flag (before 5.11) leaves what
+  // others opened without O_CLOEXEC; all of ours has it.
+  syscall(SYS_close_range, next, ~0U, CLOSE_RANGE_CLOEXEC);
   return true;
 }
 
