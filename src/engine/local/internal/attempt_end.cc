@@ -177,12 +177,9 @@ void AttemptRunner::kill_strays() {
     if (!os::file_exists(context_.paths.task(task.id))) {
       continue;
     }
-    // The monitor first: a `create` that it is in the middle of must not finish behind our back.
-    if (const os::UniqueFd conmon = open_conmon(context_.paths.task(task.id), container); conmon.is_valid()) {
-      (void)os::signal_pidfd(conmon.get(), SIGKILL);
-      os::wait_readable(conmon.get(), kDeathTimeout);
-    }
-    context_.runtime->kill_calls(container);
+    // Monitors first: a `create` that one is in the middle of must not finish behind our back. Not by their pid files,
+    // which may not be written yet.
+    kill_workers(container, {context_.conmon, context_.runtime->program()});
     if (task.init.is_valid()) {
       (void)os::signal_pidfd(task.init.get(), SIGKILL);
     }

@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <optional>
@@ -160,23 +161,35 @@ std::vector<std::string> Runtime::list() const {
   return names;
 }
 
-void Runtime::kill_calls(const std::string& container) const {
-  const auto entries = os::list_dir("/proc");
-  if (!entries) {
-    return;
-  }
+void kill_workers(const std::string& container, const std::vector<std::string>& programs) {
   const std::string argument = std::string(1, '\0') + container + std::string(1, '\0');
-  for (const os::DirEntry& entry : *entries) {
-    const auto pid = parse_int(entry.name);
-    if (!pid) {
-      continue;
+  const auto is_program = [&](const std::string& path) {
+    return std::find(programs.begin(), programs.end(), path) != programs.end();
+  };
+  const auto concerns = [&](const std::string& command) {
+    return is_program(command.substr(0, command.find('\0'))) && command.find(argument) != std::string::npos;
+  };
+  // One that forks while we look leaves a child that we may have passed: look again until there is nothing to kill.
+  for (bool must_look = true; must_look;) {
+    must_look = false;
+    const auto entries = os::list_dir("/proc");
+    if (!entries) {
+      return;
     }
-    // Opened first: what the command line says is then about this very process.
-    const auto pidfd = os::open_pidfd(static_cast<pid_t>(*pid));
-    const std::string command = os::read_file("/proc/" + entry.name + "/cmdline", 65536).value_or("");
-    if (pidfd && command.starts_with(program_ + std::string(1, '\0')) && command.find(argument) != std::string::npos) {
-      (void)os::signal_pidfd(pidfd->get(), SIGKILL);
-      os::wait_readable(pidfd->get(), std::chrono::seconds(1));
+    for (const os::DirEntry& entry : *entries) {
+      const auto pid = parse_int(entry.name);
+      if (!pid) {
+        continue;
+      }
+      const auto pidfd = os::open_pidfd(static_cast<pid_t>(*pid));
+      // Opened first: what the command line says is then about this very process.
+      const std::string command = os::read_file("/proc/" + entry.name + "/cmdline", 65536).value_or("");
+      if (pidfd && concerns(command)) {
+        must_look = os::signal_pidfd(pidfd->get(), SIGKILL).has_value() || must_look;
+        os::wait_readable(pidfd->get(), std::chrono::seconds(5));
+      } else if (command.empty() && is_program(os::read_link("/proc/" + entry.name + "/exe").value_or(""))) {
+        must_look = true;  // in the middle of its exec
+      }
     }
   }
 }

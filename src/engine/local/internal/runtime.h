@@ -25,8 +25,6 @@ class Runtime {
   Result<std::string> status(const std::string& container) const;
   /// Containers under our root.
   std::vector<std::string> list() const;
-  /// Kills runtime processes that still work on this container: left over from a server that died.
-  void kill_calls(const std::string& container) const;
 
  private:
   std::vector<Result<void>> run_all(const std::vector<std::vector<std::string>>& commands) const;
@@ -34,6 +32,10 @@ class Runtime {
   std::string program_;
   std::string root_;
 };
+
+/// Kills what works on this container: monitors and runtime calls left over from a server that died, wherever they were
+/// in their work. `programs`: the paths of conmon and the runtime. Returns when none is left.
+void kill_workers(const std::string& container, const std::vector<std::string>& programs);
 
 struct ProbeRequest {
   std::string wanted = {};  ///< As LocalOptions::runtime.
