@@ -44,9 +44,10 @@ std::optional<std::pair<std::uint16_t, std::uint16_t>> parse_size(std::string_vi
   return std::pair(static_cast<std::uint16_t>(*rows), static_cast<std::uint16_t>(*columns));
 }
 
-/// Shared by the socket's side (I/O thread) and the session's callbacks (engine's threads). No lock of ours is held
-/// while either side is called, since both have locks of their own. The session is destroyed on the I/O thread only,
-/// after the gate has let out whoever else is calling it.
+/// Shared by the socket's side (I/O thread) and the session's callbacks (engine's threads). The session is destroyed on
+/// the I/O thread only, after the gate has let out whoever else is calling it. No lock of ours is held while either
+/// side is called, since both have locks of their own, but for one: pausing and resuming are said in the order in which
+/// they were decided, or an output that nobody pauses any more would overrun the socket's limit.
 class Bridge : public std::enable_shared_from_this<Bridge> {
  public:
   void open(std::shared_ptr<net::WebSocket> socket, const OpenTerminal& open_terminal);
@@ -64,8 +65,9 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
 
   std::shared_ptr<net::WebSocket> socket_;
   std::atomic<bool> is_over_ = false;
-  std::atomic<bool> is_paused_ = false;
   os::Gate gate_;
+  std::mutex pause_mutex_;
+  bool is_paused_ = false;  // guarded by pause_mutex_
   std::mutex mutex_;
   std::unique_ptr<engine::TerminalSession> session_;  // guarded by mutex_; the object itself by gate_
 };
@@ -121,14 +123,19 @@ void Bridge::send_exit(int exit_code) {
 
 void Bridge::throttle() {
   const auto token = gate_.enter();
-  if (!token || socket_->pending_bytes() < kPauseAtBytes) {
+  engine::TerminalSession* source = session();
+  if (!token || source == nullptr || socket_->pending_bytes() < kPauseAtBytes) {
     return;
   }
-  engine::TerminalSession* paused = session();
-  if (paused == nullptr || is_paused_.exchange(true)) {
-    return;
+  {
+    const std::lock_guard lock(pause_mutex_);
+    if (is_paused_) {
+      return;
+    }
+    is_paused_ = true;
+    source->pause_output(true);
   }
-  paused->pause_output(true);
+  // Without the lock: it may call at once. Until then nothing resumes.
   socket_->when_drained([weak = weak_from_this()] {
     if (const auto bridge = weak.lock()) {
       bridge->resume();
@@ -138,9 +145,9 @@ void Bridge::throttle() {
 
 void Bridge::resume() {
   if (const auto token = gate_.enter()) {
-    // In this order: were the flag cleared first, a pause in between would be undone by this call and never repeated.
-    session()->pause_output(false);
+    const std::lock_guard lock(pause_mutex_);
     is_paused_ = false;
+    session()->pause_output(false);
   }
 }
 

@@ -130,7 +130,8 @@ class TerminalSession {
   virtual void close_input() = 0;
   virtual void resize(std::uint16_t rows, std::uint16_t columns) = 0;
   virtual void signal(int number) = 0;
-  /// Stops and resumes reading of output: backpressure from a slow client.
+  /// Stops and resumes reading of output: backpressure from a slow client. Also called inside on_output, and by another
+  /// thread at the same time: it must not wait for a callback to return.
   virtual void pause_output(bool is_paused) = 0;
 };
 
