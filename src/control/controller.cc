@@ -130,6 +130,7 @@ void Controller::run() {
       }
     }
     if (commit_step()) finish_step();
+    send_replies();
     const std::lock_guard lock(mutex_);
     // What a full disk keeps from being committed is lost with the process, as after kill -9: the engine tells it again.
     if (is_stopping_ && mailbox_.empty() && (!ledger_.has_changes() || is_degraded_)) return;
@@ -156,12 +157,14 @@ bool Controller::commit_step() {
 }
 
 void Controller::finish_step() {
-  if (uncommitted_) {
-    const Step step = *std::exchange(uncommitted_, std::nullopt);
-    for (const EngineOrder& order : step.orders) carry_out(order);
-    for (const api::JobStatus& status : step.changed_jobs) dependencies_.listener.on_job(status);
-    for (const store::EventRow& event : step.events) dependencies_.listener.on_event(event);
-  }
+  if (!uncommitted_) return;
+  const Step step = *std::exchange(uncommitted_, std::nullopt);
+  for (const EngineOrder& order : step.orders) carry_out(order);
+  for (const api::JobStatus& status : step.changed_jobs) dependencies_.listener.on_job(status);
+  for (const store::EventRow& event : step.events) dependencies_.listener.on_event(event);
+}
+
+void Controller::send_replies() {
   for (const Reply& reply : std::exchange(replies_, {})) reply(ledger_);
 }
 

@@ -60,7 +60,8 @@ class Controller {
   /// Commits what is pending and joins the thread. Containers go on.
   ~Controller();
 
-  /// Runs once the batch of the command is committed, on the control thread; sees the state after the whole batch.
+  /// Runs on the control thread once the batch of the command is committed, or could not be (then `is_degraded`: the
+  /// change is kept in memory and tried again, but must not be confirmed). Sees the state after the whole batch.
   using Reply = std::function<void(const Ledger&)>;
   /// Runs `command` on the control thread. Thread-safe; never blocks. After stop() the command is dropped.
   void post(std::function<Reply(Ledger&)> command);
@@ -76,6 +77,7 @@ class Controller {
   std::vector<std::function<Reply(Ledger&)>> next_batch();
   bool commit_step();
   void finish_step();
+  void send_replies();
   void carry_out(const EngineOrder& order);
   void fail_start(model::AttemptId attempt, const Error& error);
 

@@ -101,9 +101,10 @@ void Rest::dispatch(api::Operation operation, const CallPtr& call) {
 }
 
 void Rest::command(const CallPtr& call, int status, std::function<Result<Json>(Ledger&)> run) {
-  d_.controller.post([call, status, run = std::move(run)](Ledger& ledger) -> Controller::Reply {
+  d_.controller.post([this, call, status, run = std::move(run)](Ledger& ledger) -> Controller::Reply {
     auto result = std::make_shared<Result<Json>>(run(ledger));
-    return [call, status, result](const Ledger&) {
+    return [this, call, status, result](const Ledger&) {
+      if (*result && refuse_if_degraded(call)) return;
       if (*result) {
         call->answer(status, **result);
       } else {
@@ -126,7 +127,8 @@ void Rest::ask_job(const CallPtr& call, std::function<void(const Ledger&, model:
 bool Rest::refuse_if_degraded(const CallPtr& call) {
   if (!d_.controller.is_degraded()) return false;
   call->refuse({.code = ErrorCode::kUnavailable,
-                .message = "the server cannot write its state, so it takes no changes until that works again",
+                .message = "the server cannot write its state; nothing new starts until that works again. Free some disk, "
+                           "then ask again (with the same client key, so that nothing is submitted twice)",
                 .cause = d_.controller.degraded_reason(),
                 .is_retryable = true});
   return true;

@@ -1,5 +1,6 @@
 """Faults from outside: a task, a container's init and conmon are killed, the disk is full, the database is damaged."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -95,13 +96,9 @@ class FullDisk(unittest.TestCase):
                 first = server.submit(job("true"))[0]
                 server.wait_job(first["id"])
                 filler = pathlib.Path(mount, "filler")
-                with open(filler, "wb") as out:
-                    try:
-                        while True:
-                            out.write(b"x" * 65536)
-                            out.flush()
-                    except OSError:
-                        pass
+                with open(filler, "wb", buffering=0) as out, contextlib.suppress(OSError):
+                    while True:
+                        out.write(b"x" * 4096)
                 with self.assertRaises(ApiError) as caught:
                     for _ in range(50):
                         server.api("POST", "/v1/jobs", {"file": job("true"), "file_name": "t"}, timeout=5)
