@@ -11,6 +11,7 @@ Outbox::Push Outbox::push(std::string bytes, WebSocketMessage kind) {
   // One message may be bigger than the limit if nothing else waits; it could never be sent otherwise.
   if (pending_bytes_ > 0 && pending_bytes_ + bytes.size() > max_pending_bytes_) {
     is_finished_ = true;
+    is_cut_ = true;
     return Push::kFull;
   }
   pending_bytes_ += bytes.size();
@@ -27,7 +28,7 @@ bool Outbox::finish() {
 
 bool Outbox::is_exhausted() const {
   const std::lock_guard lock(mutex_);
-  return (is_finished_ || is_closed_) && queue_.empty();
+  return (is_finished_ || is_closed_) && !is_cut_ && queue_.empty();
 }
 
 bool Outbox::is_open() const {

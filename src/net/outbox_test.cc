@@ -26,6 +26,17 @@ TEST(Outbox, IsFullBeyondItsLimitAndClosedFromThenOn) {
   EXPECT_EQ(outbox.push("x", kBinary), Outbox::Push::kClosed);
 }
 
+TEST(Outbox, IsNeverExhaustedOnceItWasFull) {
+  // Else the consumer could drain the queue and send the end mark before it hears that the peer is to be cut.
+  Outbox outbox(10);
+  outbox.push(std::string(8, 'x'), kBinary);
+  ASSERT_EQ(outbox.push("xyz", kBinary), Outbox::Push::kFull);
+  outbox.take();
+  outbox.written(8);
+  EXPECT_TRUE(outbox.take().empty());
+  EXPECT_FALSE(outbox.is_exhausted());
+}
+
 TEST(Outbox, TakesOneMessageBiggerThanItsLimit) {
   Outbox outbox(10);
   EXPECT_EQ(outbox.push(std::string(20, 'x'), kBinary), Outbox::Push::kWake);

@@ -59,6 +59,7 @@ class Outbox {
   std::size_t pending_bytes_ = 0;
   bool is_awake_ = false;
   bool is_finished_ = false;
+  bool is_cut_ = false;  ///< By `kFull`: never exhausted, so that what went out does not get an end mark.
   bool is_closed_ = false;
   std::vector<Callback> drain_callbacks_;
   Callback close_callback_;
