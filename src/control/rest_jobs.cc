@@ -77,7 +77,7 @@ Json env_json(const std::map<std::string, std::string>& env) {
 void Rest::submit(const CallPtr& call) {
   const auto json = parse_json(call->request.body);
   if (!json) return call->refuse(json.error());
-  auto request = api::from_json<api::SubmitRequest>(*json);
+  auto request = api::from_json_strict<api::SubmitRequest>(*json);
   if (!request) return call->refuse(request.error());
   launch::ParsedJob parsed = parse_submitted(*request);
   std::vector<api::Diagnostic> diagnostics = to_api(parsed.diagnostics);
