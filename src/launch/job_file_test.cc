@@ -234,6 +234,14 @@ TEST(JobFile, RelativePathsBelongToTheJobFilesFolder) {
   EXPECT_FALSE(parse_job_file("run: x\nvolumes: [./a:/a]").is_valid);
 }
 
+TEST(Overrides, ShellTextAndVariablesAreTakenAsTheyStand) {
+  const JobSpec spec =
+      spec_of("run: x\n", {"run=[ -f /x ] && echo {a}", "env.LIST=[1, 2", "env.EMPTY=", "setup={ true; }"});
+  EXPECT_EQ(spec.run, "[ -f /x ] && echo {a}");
+  EXPECT_EQ(spec.setup, "{ true; }");
+  EXPECT_EQ(spec.env, (std::map<std::string, std::string>{{"EMPTY", ""}, {"LIST", "[1, 2"}}));
+}
+
 TEST(Overrides, ReplaceWhatTheFileSays) {
   const std::string file = "run: x\nnum_nodes: 2\nresources: {gpus: 2, cpus: 1}\nrestart: 3\nenv: [A=1, B=2]\n";
   const JobSpec spec = spec_of(

@@ -19,7 +19,20 @@ void clear_positions(YamlNode& node) {
   }
 }
 
-/// Flow collections are YAML; everything else is the text as it stands, so that `run=echo a: b` needs no quotes.
+YamlNode text_node(std::string_view text) {
+  YamlNode node;
+  node.kind = YamlNode::Kind::kScalar;
+  node.scalar = std::string(text);
+  node.is_quoted = true;
+  return node;
+}
+
+/// Shell text and variables may begin with a bracket, and a variable may be empty.
+bool is_always_text(std::string_view path) {
+  return path == "run" || path == "setup" || path.starts_with("env.");
+}
+
+/// Flow collections are YAML; everything else is the text as it stands, so that `name=a: b` needs no quotes.
 tl::expected<YamlNode, std::string> parse_value(std::string_view text) {
   const std::string_view trimmed = trim(text);
   if (trimmed.starts_with('[') || trimmed.starts_with('{')) {
@@ -69,7 +82,8 @@ std::string apply_override(YamlNode& document, std::string_view assignment) {
   if (equals == std::string_view::npos || path.empty()) {
     return "an override is FIELD=VALUE, as in resources.cpus=4";
   }
-  auto value = parse_value(assignment.substr(equals + 1));
+  const std::string_view given = assignment.substr(equals + 1);
+  auto value = is_always_text(path) ? text_node(given) : parse_value(given);
   if (!value) {
     return fmt::format("value of {}: {}", path, value.error());
   }

@@ -15,9 +15,10 @@ constexpr std::string_view kOutlive =
     "trap 'exit 129' HUP\n"
     "trap : USR1 USR2\n";
 
-/// For tasks that only offer themselves: told to end, they did what they are for.
+/// For tasks that only offer themselves: told to end, they did what they are for. A sleep that began just after the
+/// signal would hold the container open.
 constexpr std::string_view kEndWell =
-    "trap 'exit 0' TERM INT HUP\n"
+    "trap 'kill \"$!\" 2>/dev/null || :; exit 0' TERM INT HUP\n"
     "trap : USR1 USR2\n";
 
 constexpr std::string_view kWaitForever =
