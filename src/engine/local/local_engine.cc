@@ -21,6 +21,7 @@
 #include "engine/local/internal/engine_context.h"
 #include "engine/local/internal/log_rotation.h"
 #include "engine/local/internal/node_observer.h"
+#include "engine/local/internal/process_stats.h"
 #include "engine/local/internal/rootfs_mount.h"
 #include "engine/local/internal/terminal.h"
 #include "os/directory_watcher.h"
@@ -92,8 +93,12 @@ class LocalEngine final : public Engine {
 
 std::vector<Capability> LocalEngine::capabilities() const {
   const CgroupFacts& cgroups = context_->cgroups;
+  const bool is_rootless = context_->is_rootless;
   const auto limit = [&](const char* name, const char* controller) {
-    return Capability{.name = name, .is_available = cgroups.has(controller), .detail = cgroups.describe(controller)};
+    return Capability{
+        .name = name,
+        .is_available = cgroups.has(controller),
+        .detail = is_rootless ? "needs root: busbar runs as an ordinary user" : cgroups.describe(controller)};
   };
   return {{.name = "runtime", .is_available = true, .detail = context_->runtime->program()},
           limit("memory_limit", "memory"),
@@ -104,16 +109,16 @@ std::vector<Capability> LocalEngine::capabilities() const {
            .is_available = cgroups.has_swap_limit,
            .detail = cgroups.has_swap_limit ? "swap counts against the memory limit"
                                             : "the kernel does not account swap; a task may swap beyond its limit"},
-          {.name = "pause",
-           .is_available = cgroups.is_v2() || cgroups.has("freezer"),
-           .detail = cgroups.is_v2() ? "cgroup v2 freezer" : cgroups.describe("freezer")},
+          cgroups.is_v2() ? Capability{.name = "pause", .is_available = true, .detail = "cgroup v2 freezer"}
+                          : limit("pause", "freezer"),
           {.name = "oci_layout",
            .is_available = std::any_of(context_->providers.begin(), context_->providers.end(),
                                        [](const RootfsProvider* each) { return each->accepts("oci:/layout"); }),
            .detail = "images from OCI layout directories"},
           {.name = "user_namespace",
-           .is_available = false,
-           .detail = "the engine runs as root: containers use the host's user ids with few capabilities"}};
+           .is_available = is_rootless,
+           .detail = is_rootless ? "containers run as this user, who is root inside"
+                                 : "not needed: the engine runs as root; tasks have few capabilities"}};
 }
 
 std::shared_ptr<AttemptRunner> LocalEngine::find(model::AttemptId id) const {
@@ -338,8 +343,9 @@ Result<std::unique_ptr<TerminalSession>> LocalEngine::attach(model::TaskId task,
 }
 
 Result<TaskStats> LocalEngine::stats(model::TaskId task) {
-  TRY(find_running(task));
-  return Cgroup(context_->cgroups, context_->paths.cgroup(task)).stats();
+  TRY_ASSIGN(const auto runner, find_running(task));
+  return context_->is_rootless ? process_stats(runner->init_pid(task.rank))
+                               : Cgroup(context_->cgroups, context_->paths.cgroup(task)).stats();
 }
 
 Result<std::vector<Json>> LocalEngine::preview(const AttemptLaunch& launch) {
@@ -377,10 +383,15 @@ void LocalEngine::shutdown() {
     context_->facts->stop();
   }
   // Running containers keep their layers; the next engine makes its own.
-  if (const auto unmounted = unmount(context_->paths.masks_dir()); !unmounted) {
+  if (const auto unmounted = context_->is_rootless ? Result<void>() : unmount(context_->paths.masks_dir());
+      !unmounted) {
     LOG(kWarning, "masks_not_unmounted", {{"error", unmounted.error().to_string()}});
   }
   // Only what is empty goes.
+  if (context_->is_rootless) {
+    ::rmdir(context_->paths.tasks_run_dir().c_str());
+    ::rmdir(os::parent_path(context_->paths.tasks_run_dir()).c_str());
+  }
   Cgroup(context_->cgroups, context_->paths.cgroup_top()).remove();
   lock_.reset();
 }

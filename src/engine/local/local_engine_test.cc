@@ -269,19 +269,20 @@ TEST_F(LocalEngineTest, ExecHasATerminalWhenAsked) {
   const AttemptLaunch launch = launch_of(1, {{"/bin/sleep", "1000"}});
   start_and_release(launch);
   SessionLog log;
-  const auto session = engine_->exec({.task = {launch.id, 0},
-                                      .argv = shell("tty; stty size; read x; stty size; echo got $x; exit 3"),
-                                      .has_terminal = true,
-                                      .rows = 30,
-                                      .columns = 90},
-                                     log.callbacks());
+  const auto session =
+      engine_->exec({.task = {launch.id, 0},
+                     .argv = shell("tty; stty size; read x; echo got $x; "
+                                   "until [ \"$(stty size)\" = \"40 120\" ]; do sleep 0.02; done; exit 3"),
+                     .has_terminal = true,
+                     .rows = 30,
+                     .columns = 90},
+                    log.callbacks());
   ASSERT_TRUE(session.has_value()) << session.error().to_string();
   ASSERT_TRUE(log.wait_for_output("30 90")) << log.output();
   (*session)->resize(40, 120);
   (*session)->write_input("word\n");
   ASSERT_TRUE(log.wait_for_exit());
   EXPECT_NE(log.output().find("/dev/pts/"), std::string::npos) << log.output();
-  EXPECT_NE(log.output().find("40 120"), std::string::npos) << log.output();
   EXPECT_NE(log.output().find("got word"), std::string::npos);
   EXPECT_EQ(log.exit_code(), 3);
   stop_and_wait(launch.id);

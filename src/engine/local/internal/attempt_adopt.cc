@@ -115,7 +115,9 @@ void AttemptRunner::adopt_task(Task& task) {
   const auto pid = read_number_file(context_.paths.task(task.id) + "/init.pid");
   if (pid && *pid > 0) {
     auto init = os::open_pidfd(static_cast<pid_t>(*pid));
-    if (init && is_in_cgroup(*pid, context_.paths.cgroup(task.id))) {
+    const auto started = read_number_file(context_.paths.task(task.id) + "/init.start");
+    const auto ticks = os::process_start_ticks(static_cast<pid_t>(*pid));
+    if (init && started && ticks && static_cast<std::uint64_t>(*started) == *ticks) {
       const std::lock_guard lock(mutex_);
       task.init = std::move(*init);
       task.init_pid = static_cast<pid_t>(*pid);

@@ -104,6 +104,11 @@ Result<void> AttemptRunner::create_containers(const PreparedRootfs& rootfs) {
       continue;
     }
     auto init = os::open_pidfd(*pid);
+    if (const auto ticks = os::process_start_ticks(*pid)) {
+      // Lets the next server recognise it.
+      (void)os::write_file_atomic(context_.paths.task(task.id) + "/init.start", std::to_string(*ticks), 0600,
+                                  os::Durability::kCached);
+    }
     const std::lock_guard lock(mutex_);
     task.init_pid = *pid;
     task.is_created = true;

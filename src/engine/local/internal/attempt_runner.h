@@ -46,6 +46,11 @@ class AttemptRunner : public std::enable_shared_from_this<AttemptRunner> {
   bool is_gone() const { return is_gone_; }
   /// kFailedPrecondition if user code does not run (yet, or any more).
   Result<void> check_running(std::uint32_t rank) const;
+  /// The container's first process; 0 when it is not known.
+  pid_t init_pid(std::uint32_t rank) const {
+    const std::lock_guard lock(mutex_);
+    return tasks_.at(rank).init_pid;
+  }
   /// Calls back when the task has ended, with its exit code; at once if it has. For attached terminals.
   void when_ended(std::uint32_t rank, std::function<void(int)> callback);
 

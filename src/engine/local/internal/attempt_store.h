@@ -27,8 +27,12 @@ namespace busbar::engine {
 /// ```
 class AttemptPaths {
  public:
-  AttemptPaths(std::string state_dir, std::string run_dir, std::string tag)
-      : state_dir_(std::move(state_dir)), run_dir_(std::move(run_dir)), tag_(std::move(tag)) {}
+  /// `memory_dir`: where secrets go, in memory.
+  AttemptPaths(std::string state_dir, std::string run_dir, std::string memory_dir, std::string tag)
+      : state_dir_(std::move(state_dir)),
+        run_dir_(std::move(run_dir)),
+        memory_dir_(std::move(memory_dir)),
+        tag_(std::move(tag)) {}
 
   std::string attempts_dir() const { return state_dir_ + "/attempts"; }
   std::string attempt(model::AttemptId id) const { return attempts_dir() + "/" + id.to_string(); }
@@ -43,8 +47,9 @@ class AttemptPaths {
   /// Where our init leaves a mark when the program has ended by itself; see exit_class.h.
   std::string exit_mark(model::TaskId id) const { return task_files(id) + "/.exit"; }
   std::string exit_file(model::TaskId id) const { return exits_dir() + "/" + container(id); }
-  std::string task_run_dir(model::TaskId id) const { return run_dir_ + "/tasks/" + container(id); }
+  std::string task_run_dir(model::TaskId id) const { return memory_dir_ + "/tasks/" + container(id); }
   std::string secrets(model::TaskId id) const { return task_run_dir(id) + "/secrets"; }
+  std::string tasks_run_dir() const { return memory_dir_ + "/tasks"; }
   std::string runtime_root() const { return run_dir_ + "/runtime"; }
   std::string masks_dir() const { return run_dir_ + "/masks"; }  ///< In memory.
   std::string ports_dir() const { return state_dir_ + "/ports"; }
@@ -58,6 +63,7 @@ class AttemptPaths {
  private:
   std::string state_dir_;
   std::string run_dir_;
+  std::string memory_dir_;
   std::string tag_;
 };
 

@@ -99,7 +99,9 @@ Result<void> make_secrets(const EngineContext& context, model::TaskId id, const 
   }
   const std::string dir = context.paths.secrets(id);
   TRY(os::make_dirs(dir, 0700));
-  TRY(mount_secrets_tmpfs(dir));
+  if (!context.is_rootless) {
+    TRY(mount_secrets_tmpfs(dir));
+  }
   for (const SecretFile& secret : task.secrets) {
     TRY(write_new(dir + "/" + secret.name, secret.value, 0400, owner));
   }
@@ -140,7 +142,15 @@ Result<Json> task_config(const EngineContext& context, const AttemptLaunch& laun
                     .host_mounts = rootfs.host_mounts,
                     .masked_dirs = rootfs.masked_dirs,
                     .masked_files = rootfs.masked_files,
-                    .max_open_files = context.max_open_files};
+                    .max_open_files = context.max_open_files,
+                    .user_namespace = user_namespace(context)};
+  for (const RootAssembly::Dir& dir : rootfs.assembly.overlay_dirs) {
+    const std::string task_dir = context.paths.task(id);
+    input.overlay_dirs.push_back({.target = "/" + dir.name,
+                                  .lower_dirs = dir.lower_dirs,
+                                  .upper_dir = task_dir + "/upper/" + dir.name,
+                                  .work_dir = task_dir + "/work/" + dir.name});
+  }
   for (const chip::DeviceNode& device : task.device_edits.devices) {
     TRY_ASSIGN(HostDevice found, find_device(device));
     input.devices.push_back(std::move(found));
@@ -158,7 +168,9 @@ Result<void> make_bundle(const EngineContext& context, const AttemptLaunch& laun
   for (const char* name : {"/rootfs", "/upper", "/work"}) {
     TRY(make_dir(dir + name, 0755));
   }
-  TRY(copy_attributes(rootfs.lower_dirs.back(), dir + "/upper"));
+  if (!context.is_rootless) {
+    TRY(copy_attributes(rootfs.lower_dirs.back(), dir + "/upper"));
+  }
   if (launch.tasks.size() > 1) {
     // Any user of any of the gang's images binds its socket here.
     TRY(make_dir(context.paths.gang(launch.id), 0777));
@@ -168,18 +180,27 @@ Result<void> make_bundle(const EngineContext& context, const AttemptLaunch& laun
   TRY(make_task_files(context, id, task, owner));
   TRY(make_secrets(context, id, task, owner));
   TRY(make_hosts_file(dir + "/upper", task, rootfs));
-  TRY(mount_overlay({.lower_dirs = rootfs.lower_dirs,
-                     .upper_dir = dir + "/upper",
-                     .work_dir = dir + "/work",
-                     .target = dir + "/rootfs"}));
+  if (context.is_rootless) {
+    TRY(make_assembled_root(rootfs.assembly, dir));
+  } else {
+    TRY(mount_overlay({.lower_dirs = rootfs.lower_dirs,
+                       .upper_dir = dir + "/upper",
+                       .work_dir = dir + "/work",
+                       .target = dir + "/rootfs"}));
+  }
   return write_new(dir + "/config.json", config.dump(), 0600, {});
 }
 
 Result<void> remove_bundle(const EngineContext& context, model::TaskId task) {
   const std::string dir = context.paths.task(task);
-  TRY(unmount(dir + "/rootfs"));
-  TRY(unmount(context.paths.secrets(task)));
-  for (const char* name : {"/rootfs", "/upper", "/work", "/attach", "/ctl", "/winsz", "/init.pid", "/conmon.pid"}) {
+  if (context.is_rootless) {
+    unlock_work_dirs(dir + "/work");
+  } else {
+    TRY(unmount(dir + "/rootfs"));
+    TRY(unmount(context.paths.secrets(task)));
+  }
+  for (const char* name :
+       {"/rootfs", "/upper", "/work", "/attach", "/ctl", "/winsz", "/init.pid", "/init.start", "/conmon.pid"}) {
     TRY(os::remove_tree(dir + name));
   }
   TRY(os::remove_tree(context.paths.exit_file(task)));

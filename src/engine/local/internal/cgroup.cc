@@ -165,6 +165,9 @@ std::vector<std::int64_t> Cgroup::processes() const {
 
 Result<void> Cgroup::set_frozen(std::string_view wanted, std::string_view seen) {
   const bool is_v2 = facts_.is_v2();
+  if (!is_v2 && !facts_.has("freezer")) {
+    return make_error(ErrorCode::kUnsupported, "tasks cannot be paused here: " + facts_.describe("freezer"));
+  }
   const std::string base = dir("freezer");
   TRY(write_value(base + (is_v2 ? "/cgroup.freeze" : "/freezer.state"), wanted));
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);

@@ -161,8 +161,18 @@ void add_kernel_mounts(const ConfigInput& input, Json& mounts) {
 /// Order matters: what hides comes before what the user mounts, so that a volume below a masked path is seen.
 Json mounts_of(const ConfigInput& input) {
   Json mounts = Json::array();
+  for (const OverlayDir& dir : input.overlay_dirs) {
+    Json options = Json::array();
+    options.push("lowerdir=" + join(dir.lower_dirs, ":"));
+    options.push("upperdir=" + dir.upper_dir);
+    options.push("workdir=" + dir.work_dir);
+    options.push("userxattr");
+    mounts.push(mount(dir.target, "overlay", "overlay", std::move(options)));
+  }
   for (const std::string& path : input.host_mounts) {
-    mounts.push(mount(path, "bind", path, texts({"bind", "ro", "nosuid", "nodev"})));
+    // A user namespace may not take a mount without those below it.
+    const char* kind = input.user_namespace ? "rbind" : "bind";
+    mounts.push(mount(path, "bind", path, texts({kind, "ro", "nosuid", "nodev"})));
   }
   for (const std::string& path : input.masked_dirs) {
     mounts.push(mount(path, "tmpfs", "tmpfs", texts({"nosuid", "nodev", "mode=755", "size=64m"})));
@@ -262,7 +272,9 @@ Json linux_part(const ConfigInput& input) {
     result.set("gidMappings", id_mapping(input.user_namespace->host_gid));
   }
   result.set("namespaces", std::move(namespaces));
-  result.set("cgroupsPath", input.cgroup_path);
+  if (!input.user_namespace) {
+    result.set("cgroupsPath", input.cgroup_path);
+  }
   result.set("resources", resources(input));
   Json devices = Json::array();
   for (const HostDevice& device : input.devices) {
@@ -362,6 +374,10 @@ Result<Json> make_config(const ConfigInput& input) {
 Json make_exec_process(const Json& config, const std::vector<SecretFile>& secrets, const ExecRequest& request) {
   Json result = config["process"];
   result.set("terminal", request.has_terminal);
+  if (request.has_terminal) {
+    // By the runtime, before the program starts: a size that is set from outside may come too late.
+    result.set("consoleSize", Json::object({{"height", request.rows}, {"width", request.columns}}));
+  }
   result.set("args", helper_args("run", "", secrets, request.argv));
   if (!request.workdir.empty()) {
     result.set("cwd", request.workdir);

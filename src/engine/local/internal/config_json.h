@@ -38,6 +38,14 @@ struct UserNamespace {
   friend bool operator==(const UserNamespace&, const UserNamespace&) = default;
 };
 
+/// A directory of the root that is an overlay of its own, mounted by the runtime inside the container.
+struct OverlayDir {
+  std::string target = {};
+  std::vector<std::string> lower_dirs = {};  ///< Topmost first.
+  std::string upper_dir = {};
+  std::string work_dir = {};
+};
+
 /// Everything that goes into one container's config.json besides the launch itself.
 struct ConfigInput {
   const AttemptLaunch& launch;
@@ -50,6 +58,7 @@ struct ConfigInput {
   bool has_python = false;       ///< helper_dir holds python/.
   std::string cgroup_path = {};
   LimitSupport limits = {};
+  std::vector<OverlayDir> overlay_dirs = {};   ///< Without root: what the root file system is made of.
   std::vector<std::string> host_mounts = {};   ///< Shown read-only at their own place: host_data_mounts().
   std::vector<std::string> masked_dirs = {};   ///< Covered by an empty file system, after host_mounts.
   std::vector<std::string> masked_files = {};  ///< Covered by /dev/null.

@@ -221,6 +221,7 @@ TEST_F(ConfigJson, ExecKeepsTheTasksEnvironmentAndUser) {
   EXPECT_FALSE(holds(exec["env"], "CHANGE=old"));
   EXPECT_EQ(exec["cwd"].as_string(), "/x");
   EXPECT_TRUE(exec["terminal"].as_bool());
+  EXPECT_EQ(exec["consoleSize"]["height"].as_int(), 24);
   EXPECT_TRUE(exec["noNewPrivileges"].as_bool());
 }
 

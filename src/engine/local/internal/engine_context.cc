@@ -1,9 +1,12 @@
 #include "engine/local/internal/engine_context.h"
 
+#include <linux/magic.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/hash.h"
@@ -49,7 +52,8 @@ Result<Json> probe_template(const EngineContext& context) {
                                        .task_dir = context.options.helper_dir,
                                        .helper_dir = context.options.helper_dir,
                                        .cgroup_path = context.paths.cgroup_top() + "/probe",
-                                       .limits = context.limits}));
+                                       .limits = context.limits,
+                                       .user_namespace = user_namespace(context)}));
   // Nothing to bind into the empty root: only the kernel's own file systems are tried.
   Json mounts = Json::array();
   for (const Json& mount : config["mounts"].items()) {
@@ -61,13 +65,20 @@ Result<Json> probe_template(const EngineContext& context) {
   return config;
 }
 
+/// Without root no memory can be mounted: the run directory, if it is in memory, else the machine's shared memory.
+std::string user_memory_dir(const std::string& run_dir, const std::string& tag) {
+  struct statfs info{};
+  const bool is_memory = ::statfs(run_dir.c_str(), &info) == 0 && info.f_type == TMPFS_MAGIC;
+  return is_memory ? run_dir : "/dev/shm/busbar-" + std::to_string(::geteuid()) + "-" + tag;
+}
+
 Result<void> make_layout(const EngineContext& context) {
   for (const std::string& dir :
        {context.paths.attempts_dir(), context.paths.exits_dir(), context.paths.masks_dir(), context.paths.ports_dir(),
-        context.paths.scratch_dir(), context.paths.runtime_root(), context.options.run_dir + "/tasks"}) {
+        context.paths.scratch_dir(), context.paths.runtime_root(), context.paths.tasks_run_dir()}) {
     TRY(os::make_dirs(dir, 0700));
   }
-  return mount_mask_tmpfs(context.paths.masks_dir());
+  return context.is_rootless ? Result<void>() : mount_mask_tmpfs(context.paths.masks_dir());
 }
 
 Result<void> start_threads(EngineContext& context) {
@@ -85,7 +96,11 @@ Result<void> start_threads(EngineContext& context) {
 Result<std::unique_ptr<EngineContext>> open_context(const LocalOptions& options, std::vector<RootfsProvider*> providers,
                                                     const Clock& clock) {
   const std::string tag = make_tag(options.state_dir);
-  auto context = std::make_unique<EngineContext>(options, AttemptPaths(options.state_dir, options.run_dir, tag), clock);
+  const bool is_rootless = ::geteuid() != 0;
+  const std::string memory_dir = is_rootless ? user_memory_dir(options.run_dir, tag) : options.run_dir;
+  auto context = std::make_unique<EngineContext>(
+      options, AttemptPaths(options.state_dir, options.run_dir, memory_dir, tag), clock);
+  context->is_rootless = is_rootless;
   context->providers = std::move(providers);
   TRY(make_layout(*context));
   TRY_ASSIGN(const std::string helper, find_helper(options));
@@ -96,7 +111,9 @@ Result<std::unique_ptr<EngineContext>> open_context(const LocalOptions& options,
                       "conmon, which watches over containers, is not installed; apt-get install conmon");
   }
   context->conmon = *conmon;
-  TRY_ASSIGN(context->cgroups, read_cgroup_facts());
+  if (!is_rootless) {
+    TRY_ASSIGN(context->cgroups, read_cgroup_facts());
+  }
   context->limits = {.memory = context->cgroups.has("memory"),
                      .swap = context->cgroups.has_swap_limit,
                      .cpu = context->cgroups.has("cpu"),
@@ -121,6 +138,11 @@ Result<std::unique_ptr<EngineContext>> open_context(const LocalOptions& options,
   return context;
 }
 
+std::optional<UserNamespace> user_namespace(const EngineContext& context) {
+  return context.is_rootless ? std::optional(UserNamespace{.host_uid = ::geteuid(), .host_gid = ::getegid()})
+                             : std::nullopt;
+}
+
 Result<PreparedRootfs> prepare_rootfs(const EngineContext& context, const std::string& image) {
   const auto provider = std::find_if(context.providers.begin(), context.providers.end(),
                                      [&](const RootfsProvider* each) { return each->accepts(image); });
@@ -131,15 +153,27 @@ Result<PreparedRootfs> prepare_rootfs(const EngineContext& context, const std::s
   PreparedRootfs prepared;
   TRY_ASSIGN(prepared.rootfs, (*provider)->prepare(image));
   prepared.lower_dirs = prepared.rootfs.lower_dirs;
+  TRY_ASSIGN(const std::string table, os::read_file("/proc/self/mountinfo", kMaxMountInfo));
+  const std::vector<MountPoint> mounts = parse_mountinfo(table);
+  if (context.is_rootless) {
+    TRY_ASSIGN(prepared.assembly, assemble_root(prepared.lower_dirs, prepared.rootfs.is_host, mounts));
+  }
   if (!prepared.rootfs.is_host) {
     return prepared;
   }
   std::vector<std::string> hidden = context.options.masked_paths;
   hidden.push_back(context.options.state_dir);
   hidden.push_back(context.options.run_dir);
-  TRY_ASSIGN(const std::string table, os::read_file("/proc/self/mountinfo", kMaxMountInfo));
-  prepared.host_mounts = host_data_mounts(parse_mountinfo(table), hidden);
+  prepared.host_mounts = context.is_rootless ? prepared.assembly.bound_dirs : host_data_mounts(mounts, hidden);
   hidden.insert(hidden.end(), prepared.rootfs.masked_paths.begin(), prepared.rootfs.masked_paths.end());
+  if (context.is_rootless) {
+    // No layer of ours can lie over the root: everything is covered by mounts, where it would be seen at all.
+    std::erase_if(hidden, [&](const std::string& path) { return !is_shown(prepared.assembly, path); });
+    MaskPlan covered = plan_masks(hidden, std::vector<std::string>{"/"});
+    prepared.masked_dirs = std::move(covered.covered_dirs);
+    prepared.masked_files = std::move(covered.covered_files);
+    return prepared;
+  }
   MaskPlan plan = plan_masks(hidden, prepared.host_mounts);
   TRY_ASSIGN(const MaskLayer layer, make_mask_layer(context.paths.masks_dir(), plan.in_layer));
   if (!layer.dir.empty()) {

@@ -12,6 +12,7 @@
 #include "engine/local/internal/port_leases.h"
 #include "engine/local/internal/reactor.h"
 #include "engine/local/internal/report_watcher.h"
+#include "engine/local/internal/root_assembly.h"
 #include "engine/local/internal/runtime.h"
 #include "engine/local/local_engine.h"
 #include "os/gate.h"
@@ -25,6 +26,7 @@ struct PreparedRootfs {
   std::vector<std::string> host_mounts = {};
   std::vector<std::string> masked_dirs = {};
   std::vector<std::string> masked_files = {};
+  RootAssembly assembly = {};  ///< Without root only: used in place of lower_dirs.
 };
 
 /// What all parts of one local engine share: how this machine is made, where things lie, the threads. Made once at the
@@ -42,6 +44,7 @@ struct EngineContext {
   LimitSupport limits = {};
   std::vector<std::string> monitor_cgroups = {};
   bool has_python = false;
+  bool is_rootless = false;  ///< User namespaces, no cgroups, no mounts of our own.
   std::uint64_t max_open_files = 0;
   std::vector<RootfsProvider*> providers = {};
 
@@ -62,6 +65,9 @@ struct EngineContext {
 /// Makes directories, probes runtime and cgroups, starts the threads.
 Result<std::unique_ptr<EngineContext>> open_context(const LocalOptions& options, std::vector<RootfsProvider*> providers,
                                                     const Clock& clock);
+
+/// The ids that containers use; nullopt for an engine that runs as root.
+std::optional<UserNamespace> user_namespace(const EngineContext& context);
 
 /// kUnsupported if no provider knows the image.
 Result<PreparedRootfs> prepare_rootfs(const EngineContext& context, const std::string& image);

@@ -7,7 +7,9 @@
 
 #include "engine/local/internal/node_observer.h"
 #include "engine/local/internal/port_leases.h"
+#include "engine/local/internal/root_assembly.h"
 #include "engine/local/internal/rootfs_mount.h"
+#include "engine/local/internal/runtime.h"
 #include "os/files.h"
 #include "os/test_dir.h"
 
@@ -108,6 +110,74 @@ TEST(MaskPlan, SortsByFileSystemAndLeavesOutWhatIsNotThere) {
   EXPECT_EQ(plan.in_layer, std::vector<std::string>{dir.file("own")});
   EXPECT_EQ(plan.covered_dirs, std::vector<std::string>{dir.file("other/dir")});
   EXPECT_EQ(plan.covered_files, std::vector<std::string>{dir.file("other/file")});
+}
+
+TEST(RootAssembly, AHostsRootIsMadeOfItsTopDirectories) {
+  const os::TestDir dir;
+  for (const char* name : {"usr/bin", "etc", "proc", "mnt", "home/u", "srv"}) {
+    ASSERT_TRUE(os::make_dirs(dir.file(name)));
+  }
+  ASSERT_EQ(::symlink("usr/bin", dir.file("bin").c_str()), 0);
+  const RootAssembly assembly = assemble_root({dir.path()}, true, {{.path = "/srv/disk"}, {.path = "/srv2"}}).value();
+  ASSERT_EQ(assembly.overlay_dirs.size(), 3U);
+  EXPECT_EQ(assembly.overlay_dirs[0].name, "etc");
+  EXPECT_EQ(assembly.overlay_dirs[1].name, "home");
+  EXPECT_EQ(assembly.overlay_dirs[2].lower_dirs, std::vector<std::string>{dir.file("usr")});
+  EXPECT_EQ(assembly.bound_dirs, std::vector<std::string>{"/srv"});
+  EXPECT_EQ(assembly.links, (std::vector<std::pair<std::string, std::string>>{{"bin", "usr/bin"}}));
+  EXPECT_TRUE(is_shown(assembly, "/home/u/.ssh"));
+  EXPECT_TRUE(is_shown(assembly, "/srv/x"));
+  EXPECT_FALSE(is_shown(assembly, "/root/x"));
+  EXPECT_FALSE(is_shown(assembly, "/homes"));
+}
+
+TEST(RootAssembly, LayersOfAnImageMeetInEachDirectory) {
+  const os::TestDir dir;
+  for (const char* name : {"top/etc", "top/mnt", "below/etc", "below/usr", "below/tmp"}) {
+    ASSERT_TRUE(os::make_dirs(dir.file(name)));
+  }
+  const RootAssembly assembly = assemble_root({dir.file("top"), dir.file("below")}, false, {}).value();
+  ASSERT_EQ(assembly.overlay_dirs.size(), 3U);
+  EXPECT_EQ(assembly.overlay_dirs[0].lower_dirs,
+            (std::vector<std::string>{dir.file("top/etc"), dir.file("below/etc")}));
+  EXPECT_EQ(assembly.overlay_dirs[1].name, "mnt");
+  EXPECT_EQ(assembly.overlay_dirs[2].name, "usr");
+}
+
+TEST(RuntimeProbe, AnUnusableRuntimeIsRefusedWithTheReasonAndTheCure) {
+  const os::TestDir dir;
+  ASSERT_TRUE(os::write_file_atomic(dir.file("helper"), "", 0755));
+  for (const char* program : {"/bin/false", "/no/such/runtime"}) {
+    SCOPED_TRACE(program);
+    const auto probed = probe_runtime({.wanted = program,
+                                       .helper = dir.file("helper"),
+                                       .scratch_dir = dir.path(),
+                                       .cache_file = dir.file("cache.json"),
+                                       .config_template = Json::object()});
+    ASSERT_FALSE(probed.has_value());
+    EXPECT_EQ(probed.error().code, ErrorCode::kUnsupported);
+    EXPECT_NE(probed.error().to_string().find(program), std::string::npos);
+    EXPECT_NE(probed.error().message.find("apt-get install"), std::string::npos);
+    EXPECT_FALSE(os::file_exists(dir.file("cache.json")));
+  }
+}
+
+TEST(RuntimeProbe, TheAnswerIsKeptForTheSameProgram) {
+  const os::TestDir dir;
+  ASSERT_TRUE(os::write_file_atomic(dir.file("helper"), "", 0755));
+  const std::string runtime = dir.file("runtime");
+  const std::string calls = dir.file("calls");
+  ASSERT_TRUE(os::write_file_atomic(runtime, "#!/bin/sh\necho $3 >> " + calls + "\n", 0755));
+  const ProbeRequest request{.wanted = runtime,
+                             .helper = dir.file("helper"),
+                             .scratch_dir = dir.path(),
+                             .cache_file = dir.file("cache.json"),
+                             .config_template = Json::object()};
+  EXPECT_EQ(probe_runtime(request).value(), runtime);
+  const std::string first = os::read_file(calls, 1000).value();
+  EXPECT_EQ(probe_runtime(request).value(), runtime);
+  EXPECT_EQ(os::read_file(calls, 1000).value(), first);
+  EXPECT_TRUE(first.starts_with("run\n")) << first;
 }
 
 }  // namespace

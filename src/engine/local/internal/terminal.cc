@@ -28,6 +28,11 @@ std::string scratch_name(const EngineContext& context) {
   return context.paths.scratch_dir() + "/x" + std::to_string(next++);
 }
 
+/// "pid:[4026532200]"; empty when there is no such process.
+std::string pid_namespace_of(std::int64_t pid) {
+  return os::read_link("/proc/" + std::to_string(pid) + "/ns/pid").value_or("");
+}
+
 Result<sockaddr_un> unix_address(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -55,23 +60,41 @@ struct ExecFiles {
   const std::string pid;
 };
 
+/// What it takes to end an exec after its session.
+struct ExecEnd {
+  std::shared_ptr<Reactor> reactor = {};
+  std::shared_ptr<TerminalIo> io = {};
+  std::shared_ptr<ExecFiles> files = {};
+  std::string pid_namespace = {};  ///< Of the container: tells whose process a number is.
+  int tries = 100;
+};
+
+/// Kills the process in the container, whose number the runtime writes soon after its start: the runtime's own process,
+/// which stays outside, is let go only then. On the reactor's thread.
+void end_exec(ExecEnd end) {
+  const auto pid = read_number_file(end.files->pid);
+  if (!pid && end.tries > 0 && !end.io->has_ended()) {
+    --end.tries;
+    const std::shared_ptr<Reactor> reactor = end.reactor;
+    reactor->after(std::chrono::milliseconds(10), [again = std::move(end)] { end_exec(again); });
+    return;
+  }
+  const auto pidfd = os::open_pidfd(static_cast<pid_t>(pid.value_or(0)));
+  // The runtime made it a session of its own; the open pidfd keeps the number from being given away.
+  if (pid && *pid > 0 && pidfd && pid_namespace_of(*pid) == end.pid_namespace) {
+    ::kill(static_cast<pid_t>(-*pid), SIGKILL);
+  }
+  end.io->close();
+}
+
 class ExecSession final : public TerminalSession {
  public:
-  ExecSession(std::shared_ptr<TerminalIo> io, std::unique_ptr<ExecFiles> files, std::string cgroup)
-      : io_(std::move(io)), files_(std::move(files)), cgroup_(std::move(cgroup)) {}
+  explicit ExecSession(ExecEnd end) : io_(end.io), end_(std::move(end)) {}
 
   ~ExecSession() override {
-    io_->close();
-    // The runtime's process ends with `io_`; the one in the container is killed by its own number.
-    const auto pid = read_number_file(files_->pid);
-    if (!pid || *pid <= 0) {
-      return;
-    }
-    const auto pidfd = os::open_pidfd(static_cast<pid_t>(*pid));
-    // The runtime made it a session of its own; the open pidfd keeps the number from being given away.
-    if (pidfd && is_in_cgroup(*pid, cgroup_)) {
-      ::kill(static_cast<pid_t>(-*pid), SIGKILL);
-    }
+    io_->silence();
+    const std::shared_ptr<Reactor> reactor = end_.reactor;
+    reactor->post([end = std::move(end_)] { end_exec(end); });
   }
 
   void write_input(std::string_view bytes) override { io_->write_input(bytes); }
@@ -82,8 +105,7 @@ class ExecSession final : public TerminalSession {
 
  private:
   std::shared_ptr<TerminalIo> io_;
-  std::unique_ptr<ExecFiles> files_;
-  const std::string cgroup_;
+  ExecEnd end_;
 };
 
 class AttachSession final : public TerminalSession {
@@ -147,7 +169,8 @@ Result<std::unique_ptr<TerminalSession>> open_exec(EngineContext& context, Attem
   TRY_ASSIGN(const std::string text, os::read_file(context.paths.task(request.task) + "/config.json", kMaxConfig));
   TRY_ASSIGN(const Json config, parse_json(text));
   const std::vector<SecretFile>& secrets = runner.launch().tasks.at(request.task.rank).secrets;
-  auto files = std::make_unique<ExecFiles>(scratch_name(context));
+  TRY_ASSIGN(const std::int64_t init_pid, read_number_file(context.paths.task(request.task) + "/init.pid"));
+  const auto files = std::make_shared<ExecFiles>(scratch_name(context));
   TRY(os::write_file_atomic(files->process, make_exec_process(config, secrets, request).dump(), 0600,
                             os::Durability::kCached));
   os::ProcessOptions options{.argv = {context.runtime->program(), "--root", context.runtime->root(), "exec",
@@ -157,7 +180,8 @@ Result<std::unique_ptr<TerminalSession>> open_exec(EngineContext& context, Attem
   TRY_ASSIGN(os::Process process, request.has_terminal ? spawn_with_terminal(std::move(options), request, *io)
                                                        : spawn_with_pipes(std::move(options), *io));
   io->set_process(std::move(process));
-  return std::make_unique<ExecSession>(io, std::move(files), context.paths.cgroup(request.task));
+  return std::make_unique<ExecSession>(
+      ExecEnd{.reactor = context.reactor, .io = io, .files = files, .pid_namespace = pid_namespace_of(init_pid)});
 }
 
 Result<std::unique_ptr<TerminalSession>> open_attach(EngineContext& context, AttemptRunner& runner, model::TaskId task,

@@ -75,9 +75,6 @@ void TerminalIo::set_process(os::Process process) {
   reactor_->post([self = shared_from_this(), holder = std::make_shared<os::Process>(std::move(process))] {
     self->process_ = std::move(*holder);
     (void)self->reactor_->add(self->process_->pidfd(), EPOLLIN, [self](std::uint32_t) { self->reap(); });
-    if (self->is_closed_) {
-      self->release_all();
-    }
   });
 }
 
@@ -289,11 +286,13 @@ void TerminalIo::release_all() {
   }
 }
 
+void TerminalIo::silence() {
+  const std::lock_guard lock(callback_mutex_);
+  is_closed_ = true;
+}
+
 void TerminalIo::close() {
-  {
-    const std::lock_guard lock(callback_mutex_);
-    is_closed_ = true;
-  }
+  silence();
   reactor_->post([self = shared_from_this()] { self->release_all(); });
 }
 

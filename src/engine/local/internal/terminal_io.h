@@ -46,6 +46,10 @@ class TerminalIo : public std::enable_shared_from_this<TerminalIo> {
   /// What is left of the output is delivered, then on_exit.
   void finish(int exit_code);
   void close();
+  /// The first half of close: no callback any more, but the process lives and what it writes is read and dropped.
+  void silence();
+  /// On the reactor's thread only: the process has ended and been reaped (or there never was one).
+  bool has_ended() const { return !process_; }
 
  private:
   struct Channel {
