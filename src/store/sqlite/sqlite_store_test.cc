@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <fstream>
 #include <thread>
 
@@ -39,6 +42,37 @@ TEST(SqliteStore, RefusesASecondServerOnOneDatabase) {
       << second.error().message;
   first.reset();
   EXPECT_TRUE(open_sqlite_store({.path = path}));
+}
+
+TEST(SqliteStore, WaitsForAChildThatAKilledServerLeftBeforeItsExec) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("busbar.db");
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t server = fork();
+  ASSERT_GE(server, 0);
+  if (server == 0) {
+    const auto store = open_sqlite_store({.path = path});
+    // The grandchild has the lock's descriptor, and lets it go only when the test has read from the pipe.
+    if (fork() == 0) {
+      close(ends[0]);
+      const std::string filler(1 << 17, 'x');
+      static_cast<void>(write(ends[1], filler.data(), filler.size()));
+      _exit(0);
+    }
+    kill(getpid(), SIGKILL);
+  }
+  close(ends[1]);
+  ASSERT_EQ(waitpid(server, nullptr, 0), server);
+  std::thread reader([&] {
+    char bytes[4'096];
+    while (read(ends[0], bytes, sizeof bytes) > 0) {
+    }
+  });
+  const auto store = open_sqlite_store({.path = path});
+  EXPECT_TRUE(store) << store.error().to_string();
+  reader.join();
+  close(ends[0]);
 }
 
 TEST(SqliteStore, LetsNobodyElseReadItsFiles) {

@@ -6,7 +6,10 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "base/text.h"
@@ -15,11 +18,34 @@ namespace busbar::store {
 
 namespace {
 
-std::string owner_of(int file) {
+constexpr std::chrono::milliseconds kWaitForRemnants = std::chrono::seconds(5);
+constexpr std::chrono::milliseconds kPollEvery = std::chrono::milliseconds(5);
+
+/// The process that took the lock, by its own word; 0 if it left none.
+pid_t owner_of(int file) {
   std::array<char, 32> text{};
   const ssize_t size = pread(file, text.data(), text.size(), 0);
-  if (size <= 0) return "another process";
-  return "process " + std::string(trim({text.data(), static_cast<std::size_t>(size)}));
+  if (size <= 0) return 0;
+  return static_cast<pid_t>(parse_int(trim({text.data(), static_cast<std::size_t>(size)})).value_or(0));
+}
+
+bool is_gone(pid_t process) {
+  return process > 0 && kill(process, 0) != 0 && errno == ESRCH;
+}
+
+/// True once locked; false: somebody else has it (errno EWOULDBLOCK), or it cannot be done. A child that a killed owner
+/// had just forked holds the lock until its exec, so a lock whose owner is gone is worth a moment's wait.
+bool lock_file(int file) {
+  const auto deadline = std::chrono::steady_clock::now() + kWaitForRemnants;
+  while (flock(file, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return false;
+    if (!is_gone(owner_of(file)) || std::chrono::steady_clock::now() >= deadline) {
+      errno = EWOULDBLOCK;
+      return false;
+    }
+    std::this_thread::sleep_for(kPollEvery);
+  }
+  return true;
 }
 
 }  // namespace
@@ -35,12 +61,14 @@ Result<WriterLock> WriterLock::take(const std::string& database_path) {
     return make_error(code, "cannot open lock file \"" + path + "\"", std::strerror(errno));
   }
   WriterLock lock(file);
-  if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+  if (!lock_file(file)) {
     if (errno != EWOULDBLOCK) {
       return make_error(ErrorCode::kInternal, "cannot lock \"" + path + "\"", std::strerror(errno));
     }
+    const pid_t owner = owner_of(file);
+    const std::string who = owner > 0 ? "process " + std::to_string(owner) : "another process";
     return make_error(ErrorCode::kFailedPrecondition,
-                      "database \"" + database_path + "\" is in use by " + owner_of(file) + "; stop it first");
+                      "database \"" + database_path + "\" is in use by " + who + "; stop it first");
   }
   const std::string text = std::to_string(getpid()) + "\n";
   // The id is for a message only: on a full disk the lock holds without it.

@@ -8,7 +8,8 @@ namespace busbar::store {
 
 /// The right to write to the database at a path, held by one process at a time: flock(2) on PATH.lock, which the kernel
 /// lets go when the process dies, however it dies. The file stays (removing it would let two processes lock two files
-/// of one name) and holds the owner's process id for the message that a second one gets.
+/// of one name) and holds the owner's process id. Children of a killed owner hold the lock until their exec; `take`
+/// waits for those, a few seconds at most.
 class WriterLock {
  public:
   /// kFailedPrecondition if another process, or this one, has it.
