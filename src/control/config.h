@@ -42,10 +42,8 @@ struct ServerConfig {
   std::string node_name = {};
   std::int64_t cpu_cards = 0;
   std::vector<std::string> masked_paths = {};
-  std::int64_t stop_grace_ms = 10'000;
   std::int64_t log_max_bytes = 64 << 20;
   std::int64_t log_files = 3;
-  std::int64_t keep_job_files = 10'000;  ///< Ended jobs beyond this lose their logs and files, oldest first; 0: never.
 
   // Queues that are made, or changed, at start.
   std::vector<model::Queue> queues = {};

@@ -72,8 +72,7 @@ TEST(Config, ReadsEveryKindOfValue) {
   const ServerConfig config = load_or_die(file_sources(R"(
 max_body = "2MiB"
 log_max_size = 131072
-shutdown_grace = "1m"
-stop_grace = 7
+shutdown_grace = 7
 allowed_hosts = ["a.example", "b.example"]
 runtime = "crun"
 [[queues]]
@@ -85,8 +84,7 @@ name = "open"
 )"));
   EXPECT_EQ(config.max_body_bytes, 2 << 20);
   EXPECT_EQ(config.log_max_bytes, 131072);
-  EXPECT_EQ(config.shutdown_grace_ms, 60'000);
-  EXPECT_EQ(config.stop_grace_ms, 7'000);
+  EXPECT_EQ(config.shutdown_grace_ms, 7'000);
   EXPECT_EQ(config.allowed_hosts, (std::vector<std::string>{"a.example", "b.example"}));
   EXPECT_EQ(config.runtime, "crun");
   const std::vector<model::Queue> expected = {{.name = "vision", .limit = {12'500}, .priority = -3}, {.name = "open"}};
@@ -137,7 +135,7 @@ TEST(Config, ErrorsInAFileSayWhereAndWhat) {
       {"log_level = \"loud\"\n", "b.toml:1: log_level must be debug or info or warning or error or off, not \"loud\""},
       {"log_level = 3\n", "b.toml:1: log_level must be debug or info or warning or error or off, not the number 3"},
       {"max_body = \"1KiB\"\n", "b.toml:1: max_body is 1KiB, outside 64KiB to 1GiB"},
-      {"stop_grace = \"soon\"\n", "b.toml:1: stop_grace must be a duration such as \"10s\", not \"soon\""},
+      {"shutdown_grace = \"soon\"\n", "b.toml:1: shutdown_grace must be a duration such as \"10s\", not \"soon\""},
       {"state_dir = \"here\"\n", "b.toml:1: state_dir must be an absolute path, not \"here\""},
       {"allowed_hosts = \"a\"\n", "b.toml:1: allowed_hosts must be a list of texts, not a text"},
       {"allowed_hosts = [1]\n", "b.toml:1: allowed_hosts must be a list of texts"},
@@ -195,7 +193,7 @@ TEST(Config, NeedsToKnowAPlaceForTheState) {
 
 TEST(Config, WhatItPrintsReadsBackTheSame) {
   ConfigSources sources = file_sources("[[queues]]\nname = \"q\"\nlimit = \"1.25\"\n[[queues]]\nname = \"r\"\n");
-  sources.overrides = {"log_max_size=131073", "stop_grace=250ms", "allowed_hosts=a,b", "node_name=x\"y\\z"};
+  sources.overrides = {"log_max_size=131073", "shutdown_grace=250ms", "allowed_hosts=a,b", "node_name=x\"y\\z"};
   const ServerConfig config = load_or_die(sources);
   EXPECT_EQ(load_or_die(file_sources(config_to_toml(config))), config);
 }

@@ -127,11 +127,6 @@ std::vector<ConfigField> make_fields() {
            "Paths hidden from tasks with `image: host`, besides `state_dir`, `run_dir`, /root, /run, /etc/shadow and "
            "ssh keys.",
        .member = &Config::masked_paths},
-      {.key = "stop_grace",
-       .type = kDuration,
-       .doc = "Time between SIGTERM and SIGKILL for jobs whose file has no `checkpoint.grace`.",
-       .member = &Config::stop_grace_ms,
-       .max = kDayMs},
       {.key = "log_max_size",
        .type = kSize,
        .doc = "Size at which a task's log file is rotated.",
@@ -144,11 +139,6 @@ std::vector<ConfigField> make_fields() {
        .member = &Config::log_files,
        .min = 1,
        .max = 100},
-      {.key = "keep_job_files",
-       .type = kInteger,
-       .doc = "Ended jobs that keep their logs and files; beyond it the oldest lose theirs. 0: all keep them.",
-       .member = &Config::keep_job_files,
-       .max = 100'000'000},
   };
 }
 
