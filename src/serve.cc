@@ -41,7 +41,8 @@ Result<control::ServerConfig> read_config(const std::string& config_file,
                                           const std::vector<std::pair<std::string, std::string>>& overrides) {
   control::ConfigSources sources{.environment = environment(), .is_root = geteuid() == 0};
   const bool is_named = !config_file.empty() || sources.environment.contains("BUSBAR_CONFIG");
-  sources.file_name = config_file.empty() ? control::default_config_path(sources.environment, sources.is_root) : config_file;
+  sources.file_name =
+      config_file.empty() ? control::default_config_path(sources.environment, sources.is_root) : config_file;
   if (is_named || os::file_exists(sources.file_name)) {
     TRY_ASSIGN(sources.file_text, os::read_file(sources.file_name, kMaxConfigBytes));
   }
@@ -49,7 +50,9 @@ Result<control::ServerConfig> read_config(const std::string& config_file,
   return control::load_config(sources);
 }
 
-std::string database_path(const std::string& state_dir) { return os::join_path(state_dir, "busbar.db"); }
+std::string database_path(const std::string& state_dir) {
+  return os::join_path(state_dir, "busbar.db");
+}
 
 /// busbar-rsh and the SDK: beside the binary in a build tree, below ../lib/busbar where installed.
 std::string default_helper_dir() {
@@ -65,8 +68,8 @@ Result<control::Server::Dependencies> make_dependencies(const control::ServerCon
                                                         Random& random,
                                                         std::vector<engine::RootfsProvider*> providers) {
   TRY_ASSIGN(std::unique_ptr<store::Store> store,
-             store::open_sqlite_store({.path = database_path(config.state_dir),
-                                       .is_synchronous_full = config.synchronous == "full"}));
+             store::open_sqlite_store(
+                 {.path = database_path(config.state_dir), .is_synchronous_full = config.synchronous == "full"}));
   engine::LocalOptions options{.state_dir = config.state_dir,
                                .run_dir = config.run_dir,
                                .runtime = config.runtime,
@@ -83,8 +86,7 @@ Result<control::Server::Dependencies> make_dependencies(const control::ServerCon
                                        .clock = clock,
                                        .random = random,
                                        .version = BUSBAR_VERSION,
-                                       .build_id = BUSBAR_BUILD_ID,
-                                       .runtime = config.runtime};
+                                       .build_id = BUSBAR_BUILD_ID};
 }
 
 Result<void> run_server(const cli::ServerCommandOptions& options) {
@@ -120,8 +122,9 @@ Result<void> run_server(const cli::ServerCommandOptions& options) {
 int serve(const cli::ServerCommandOptions& options) {
   if (options.role == cli::ServerCommandOptions::Role::kServer) {
     // Without the local engine there is nothing that could run a task until another engine is configured.
-    fmt::print(stderr, "busbar: error: `busbar server` needs an engine beside this machine's own, and this version has "
-                       "none; `busbar up` runs server and local engine together\n");
+    fmt::print(stderr,
+               "busbar: error: `busbar server` needs an engine beside this machine's own, and this version has "
+               "none; `busbar up` runs server and local engine together\n");
     return exit_code(ErrorCode::kUnsupported);
   }
   const auto done = run_server(options);

@@ -51,9 +51,10 @@ Result<std::unique_ptr<Controller>> Controller::start(Dependencies dependencies,
   TRY_ASSIGN(const std::vector<model::Node> nodes, dependencies.engine.observe_nodes());
   TRY(controller->ledger_.observe_nodes(nodes));
   const std::vector<engine::AttemptLaunch> open = controller->ledger_.open_attempts();
-  LOG(kInfo, "recovered", {{"journal_sequence", std::to_string(controller->ledger_.sequence())},
-                           {"live_jobs", std::to_string(controller->ledger_.live_jobs().size())},
-                           {"open_attempts", std::to_string(open.size())}});
+  LOG(kInfo, "recovered",
+      {{"journal_sequence", std::to_string(controller->ledger_.sequence())},
+       {"live_jobs", std::to_string(controller->ledger_.live_jobs().size())},
+       {"open_attempts", std::to_string(open.size())}});
   Controller* const raw = controller.get();
   TRY(dependencies.engine.adopt(open, [raw](engine::Fact fact) { raw->post_fact(std::move(fact)); }));
   controller->thread_ = std::thread([raw] {
@@ -63,7 +64,9 @@ Result<std::unique_ptr<Controller>> Controller::start(Dependencies dependencies,
   return controller;
 }
 
-Controller::~Controller() { stop(); }
+Controller::~Controller() {
+  stop();
+}
 
 void Controller::stop() {
   {
@@ -132,7 +135,8 @@ void Controller::run() {
     if (commit_step()) finish_step();
     send_replies();
     const std::lock_guard lock(mutex_);
-    // What a full disk keeps from being committed is lost with the process, as after kill -9: the engine tells it again.
+    // What a full disk keeps from being committed is lost with the process, as after kill -9: the engine tells it
+    // again.
     if (is_stopping_ && mailbox_.empty() && (!ledger_.has_changes() || is_degraded_)) return;
   }
 }
@@ -172,11 +176,13 @@ void Controller::carry_out(const EngineOrder& order) {
   if (const auto* start = std::get_if<StartOrder>(&order)) {
     auto launch = dependencies_.launches.build(*start, ledger_);
     if (!launch) return fail_start(start->attempt, launch.error());
-    if (const auto done = dependencies_.engine.start(*std::move(launch)); !done) fail_start(start->attempt, done.error());
+    if (const auto done = dependencies_.engine.start(*std::move(launch)); !done)
+      fail_start(start->attempt, done.error());
   } else if (const auto* release = std::get_if<ReleaseOrder>(&order)) {
     if (const auto done = dependencies_.engine.release(release->attempt); !done) {
       // The attempt ended in between; its own facts say how.
-      LOG(kWarning, "release_refused", {{"attempt", release->attempt.to_string()}, {"error", done.error().to_string()}});
+      LOG(kWarning, "release_refused",
+          {{"attempt", release->attempt.to_string()}, {"error", done.error().to_string()}});
     }
   } else if (const auto* stop = std::get_if<StopOrder>(&order)) {
     if (const auto done = dependencies_.engine.stop(stop->attempt, stop->grace_ms, stop->signal_first); !done) {
@@ -191,11 +197,12 @@ void Controller::fail_start(model::AttemptId attempt, const Error& error) {
   LOG(kError, "start_failed", {{"attempt", attempt.to_string()}, {"error", error.to_string()}});
   const TimeMs now_ms = dependencies_.clock.now_ms();
   const bool is_users = error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kFailedPrecondition;
-  post_fact({.time_ms = now_ms,
-             .body = engine::TaskEnded{.task = {attempt, 0},
-                                       .exit_class = is_users ? model::ExitClass::kUser : model::ExitClass::kInfrastructure,
-                                       .exit_code = 125,
-                                       .detail = error.to_string()}});
+  post_fact(
+      {.time_ms = now_ms,
+       .body = engine::TaskEnded{.task = {attempt, 0},
+                                 .exit_class = is_users ? model::ExitClass::kUser : model::ExitClass::kInfrastructure,
+                                 .exit_code = 125,
+                                 .detail = error.to_string()}});
   post_fact({.time_ms = now_ms, .body = engine::AttemptGone{attempt}});
 }
 

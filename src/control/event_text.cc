@@ -16,9 +16,10 @@ struct SignalName {
   int number;
 };
 constexpr std::array kSignals = {
-    SignalName{"HUP", SIGHUP},   SignalName{"INT", SIGINT},   SignalName{"QUIT", SIGQUIT}, SignalName{"KILL", SIGKILL},
-    SignalName{"USR1", SIGUSR1}, SignalName{"USR2", SIGUSR2}, SignalName{"TERM", SIGTERM}, SignalName{"CONT", SIGCONT},
-    SignalName{"STOP", SIGSTOP}, SignalName{"ALRM", SIGALRM}, SignalName{"WINCH", SIGWINCH},
+    SignalName{"HUP", SIGHUP},   SignalName{"INT", SIGINT},     SignalName{"QUIT", SIGQUIT},
+    SignalName{"KILL", SIGKILL}, SignalName{"USR1", SIGUSR1},   SignalName{"USR2", SIGUSR2},
+    SignalName{"TERM", SIGTERM}, SignalName{"CONT", SIGCONT},   SignalName{"STOP", SIGSTOP},
+    SignalName{"ALRM", SIGALRM}, SignalName{"WINCH", SIGWINCH},
 };
 
 std::string cards_of(const api::TaskStatus& task, const std::string& chip) {
@@ -43,13 +44,20 @@ std::string placed_text(const api::AttemptStatus& attempt, const std::string& re
 
 std::string stop_text(const sched::Stop& stop) {
   switch (stop.reason) {
-    case sched::StopReason::kCancelled: return "cancelled by a user";
-    case sched::StopReason::kTimeLimit: return "reached its time limit";
-    case sched::StopReason::kPreempted: return fmt::format("preempted: {}", stop.detail);
-    case sched::StopReason::kTaskFailed: return stop.detail.empty() ? "a task failed" : stop.detail;
-    case sched::StopReason::kLeaderDone: return "the leading task is done";
-    case sched::StopReason::kStartDeadline: return stop.detail.empty() ? "did not start in time" : stop.detail;
-    case sched::StopReason::kNodeLost: return stop.detail.empty() ? "a node was lost" : stop.detail;
+    case sched::StopReason::kCancelled:
+      return "cancelled by a user";
+    case sched::StopReason::kTimeLimit:
+      return "reached its time limit";
+    case sched::StopReason::kPreempted:
+      return fmt::format("preempted: {}", stop.detail);
+    case sched::StopReason::kTaskFailed:
+      return stop.detail.empty() ? "a task failed" : stop.detail;
+    case sched::StopReason::kLeaderDone:
+      return "the leading task is done";
+    case sched::StopReason::kStartDeadline:
+      return stop.detail.empty() ? "did not start in time" : stop.detail;
+    case sched::StopReason::kNodeLost:
+      return stop.detail.empty() ? "a node was lost" : stop.detail;
   }
   __builtin_unreachable();
 }
@@ -69,7 +77,8 @@ std::string finish_text(const JobRecord& record, const sched::Finish& finish) {
     // The failing task's own words (an OOM kill, a runtime's message) say more than its class.
     for (const api::TaskStatus& task : record.attempts.back().tasks) {
       if (task.detail.empty() || task.exit_class != model::exit_class_name(finish.exit_class)) continue;
-      if (text.find(task.detail) == std::string::npos) text += fmt::format("{}task {}: {}", text.empty() ? "" : "; ", task.rank, task.detail);
+      if (text.find(task.detail) == std::string::npos)
+        text += fmt::format("{}task {}: {}", text.empty() ? "" : "; ", task.rank, task.detail);
       break;
     }
   }

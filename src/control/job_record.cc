@@ -68,7 +68,9 @@ Json offsets_json(const JobRecord& record) {
 
 }  // namespace
 
-bool JobRecord::reports_progress() const { return account.progress().last_report_ms > 0; }
+bool JobRecord::reports_progress() const {
+  return account.progress().last_report_ms > 0;
+}
 
 std::int64_t accounted_milli_cards(const model::JobSpec& spec) {
   const auto requests = alternatives(spec);
@@ -83,8 +85,8 @@ std::string cards_text(const model::JobSpec& spec) {
   for (const model::AcceleratorRequest& request : requests) {
     if (!text.empty()) text += " | ";
     const std::string chip = request.chip.empty() ? "any" : request.chip;
-    const std::string nodes =
-        spec.min_nodes == spec.max_nodes ? fmt::format("{}", spec.max_nodes) : fmt::format("{}..{}", spec.min_nodes, spec.max_nodes);
+    const std::string nodes = spec.min_nodes == spec.max_nodes ? fmt::format("{}", spec.max_nodes)
+                                                               : fmt::format("{}..{}", spec.min_nodes, spec.max_nodes);
     text += fmt::format("{}x{} {}", nodes, format_milli(request.per_node.value), chip);
   }
   return text;

@@ -34,7 +34,7 @@ struct JobRecord {
   std::optional<std::int32_t> exit_code = {};
   std::vector<api::AttemptStatus> attempts = {};
   launch::EfficiencyAccount account{0, 0};
-  std::string message = {};  ///< The SDK's last message.
+  std::string message = {};                                    ///< The SDK's last message.
   std::map<std::uint32_t, std::uint64_t> report_offsets = {};  ///< Of the current attempt, by rank.
   std::optional<std::int64_t> grace_override_ms = {};
   std::int64_t peak_gflops = 0;  ///< Of one granted card at the job's precision; 0: unknown.

@@ -124,13 +124,15 @@ Result<void> Ledger::set_node_state(const std::string& name, model::NodeState st
     return {};
   }
   const auto near = nearest_name(name, names);
-  return make_error(ErrorCode::kNotFound, fmt::format("no node \"{}\"{}", name, near ? fmt::format("; did you mean \"{}\"?", *near) : ""));
+  return make_error(ErrorCode::kNotFound,
+                    fmt::format("no node \"{}\"{}", name, near ? fmt::format("; did you mean \"{}\"?", *near) : ""));
 }
 
 Result<void> Ledger::put_queue(const model::Queue& queue, const std::string& actor) {
   TRY(apply(sched::QueueChanged{queue}, actor, ""));
-  note({}, "queue_changed", fmt::format("{}: limit {}, priority {}", queue.name,
-                                        queue.limit.value < 0 ? "none" : format_milli(queue.limit.value), queue.priority));
+  note({}, "queue_changed",
+       fmt::format("{}: limit {}, priority {}", queue.name,
+                   queue.limit.value < 0 ? "none" : format_milli(queue.limit.value), queue.priority));
   return {};
 }
 
@@ -163,9 +165,9 @@ Result<model::JobId> Ledger::resolve_job(const std::string& id_or_name) const {
   std::vector<std::string> names;
   for (const auto& [id, record] : jobs_) names.push_back(record.spec.name);
   const auto near = nearest_name(id_or_name, names);
-  return make_error(ErrorCode::kNotFound,
-                    fmt::format("no job \"{}\"; {}", id_or_name,
-                                near ? fmt::format("did you mean \"{}\"?", *near) : "`busbar ps --all` lists all jobs"));
+  return make_error(ErrorCode::kNotFound, fmt::format("no job \"{}\"; {}", id_or_name,
+                                                      near ? fmt::format("did you mean \"{}\"?", *near)
+                                                           : "`busbar ps --all` lists all jobs"));
 }
 
 Result<api::JobStatus> Ledger::job_status(model::JobId id) const {

@@ -46,7 +46,9 @@ struct StartOrder {
   std::string user = {};
   bool has_terminal = false;
 };
-struct ReleaseOrder { model::AttemptId attempt = {}; };
+struct ReleaseOrder {
+  model::AttemptId attempt = {};
+};
 struct StopOrder {
   model::AttemptId attempt = {};
   std::int64_t grace_ms = 0;

@@ -12,7 +12,9 @@
 
 namespace busbar::control {
 
-TimeMs Ledger::now_ms() const { return std::max(clock_.now_ms(), core_.now_ms()); }
+TimeMs Ledger::now_ms() const {
+  return std::max(clock_.now_ms(), core_.now_ms());
+}
 
 JobRecord* Ledger::find_live(model::JobId id) {
   const auto found = jobs_.find(id);
@@ -40,10 +42,8 @@ Result<std::vector<sched::Decision>> Ledger::decide(sched::EventBody body, const
                                                     const std::string& request_id) {
   sched::Event event{.time_ms = now_ms(), .body = std::move(body), .actor = actor, .request_id = request_id};
   TRY_ASSIGN(std::vector<sched::Decision> decisions, core_.apply(event));
-  sched::JournalRecord record{.sequence = ++sequence_,
-                              .event = std::move(event),
-                              .decisions = decisions,
-                              .state_hash = core_.state_hash()};
+  sched::JournalRecord record{
+      .sequence = ++sequence_, .event = std::move(event), .decisions = decisions, .state_hash = core_.state_hash()};
   step_.transaction.frames.push_back({.sequence = record.sequence, .bytes = sched::encode_frame(record)});
   return decisions;
 }
@@ -72,10 +72,8 @@ void Ledger::carry_out(const sched::Place& place) {
   api::AttemptStatus attempt{.number = place.attempt.number, .placed_ms = at_ms, .chip = place.placement.chip};
   for (const model::TaskPlacement& task : place.placement.tasks) {
     const model::Node* node = core_.find_node(task.node);
-    attempt.tasks.push_back({.rank = task.rank,
-                             .node = node == nullptr ? "" : node->name,
-                             .cards = task.cards,
-                             .state = "creating"});
+    attempt.tasks.push_back(
+        {.rank = task.rank, .node = node == nullptr ? "" : node->name, .cards = task.cards, .state = "creating"});
   }
   record->attempts.push_back(std::move(attempt));
   record->report_offsets.clear();
@@ -97,6 +95,7 @@ void Ledger::carry_out(const sched::Stop& stop) {
   JobRecord* record = find_live(stop.attempt.job);
   if (record == nullptr) return;
   follow_state(*record);
+  record->account.stopping(now_ms());
   record->reason = stop_text(stop);
   note(record->id, "stopping", record->reason);
   const model::CheckpointPolicy& checkpoint = record->spec.checkpoint;
@@ -176,7 +175,8 @@ Step Ledger::take_step() {
   }
   dirty_jobs_.clear();
   step_.transaction.events = step_.events;
-  if (sequence_ - last_snapshot_sequence_ >= options_.snapshot_every_steps || (is_first_snapshot_due_ && sequence_ > 0)) {
+  if (sequence_ - last_snapshot_sequence_ >= options_.snapshot_every_steps ||
+      (is_first_snapshot_due_ && sequence_ > 0)) {
     step_.transaction.snapshot = core_.snapshot();
     step_.transaction.snapshot_sequence = sequence_;
     last_snapshot_sequence_ = sequence_;

@@ -89,11 +89,10 @@ void Ledger::on(const engine::TaskEnded& fact, TimeMs) {
   }
   const bool is_leader = record->spec.launcher == model::Launcher::kMpirun && fact.task.rank == 0;
   // A refusal means that the core has this exit already: recorded before a restart, told again after it.
-  const auto done = apply(sched::TaskExited{.task = fact.task,
-                                            .exit_class = fact.exit_class,
-                                            .exit_code = fact.exit_code,
-                                            .ends_gang = is_leader},
-                          "engine", "");
+  const auto done = apply(
+      sched::TaskExited{
+          .task = fact.task, .exit_class = fact.exit_class, .exit_code = fact.exit_code, .ends_gang = is_leader},
+      "engine", "");
   if (done) {
     if (JobRecord* still = find_live(fact.task.attempt.job)) follow_state(*still);
   }
@@ -107,7 +106,8 @@ void Ledger::on(const engine::AttemptGone& fact, TimeMs at_ms) {
   step_.transaction.attempts.push_back({.id = fact.attempt, .is_over = true});
   dirty_jobs_.insert(record->id);
   if (const auto done = apply(sched::GangGone{fact.attempt}, "engine", ""); !done) {
-    note(record->id, "inconsistent", fmt::format("attempt {} is gone: {}", fact.attempt.to_string(), done.error().to_string()));
+    note(record->id, "inconsistent",
+         fmt::format("attempt {} is gone: {}", fact.attempt.to_string(), done.error().to_string()));
   }
 }
 
@@ -124,7 +124,8 @@ void Ledger::on(const engine::ReportLines& fact, TimeMs) {
     record->account.report(*report);
     if (report->kind == launch::Report::Kind::kMessage) record->message = report->text;
     if (report->kind == launch::Report::Kind::kCheckpointEnd) {
-      note(record->id, "checkpoint", fmt::format("step {}{}{}", report->step, report->text.empty() ? "" : ": ", report->text));
+      note(record->id, "checkpoint",
+           fmt::format("step {}{}{}", report->step, report->text.empty() ? "" : ": ", report->text));
       // Refused only where the attempt is already over for the core: then the checkpoint changes no decision.
       (void)apply(sched::CheckpointReached{fact.task.attempt}, "engine", "");
     }

@@ -52,9 +52,10 @@ Result<std::vector<sched::JobRequest::Dependency>> Ledger::resolve_dependencies(
     // Over already: the core need not wait for it.
     TRY_ASSIGN(const api::JobStatus status, job_status(id));
     if (must_succeed && status.state != model::JobState::kSucceeded) {
-      return make_error(ErrorCode::kFailedPrecondition,
-                        fmt::format("after: job {} is {}, so this job would never start; use \"any:{}\" to run all the same",
-                                    id.value, model::job_state_name(status.state), reference));
+      return make_error(
+          ErrorCode::kFailedPrecondition,
+          fmt::format("after: job {} is {}, so this job would never start; use \"any:{}\" to run all the same",
+                      id.value, model::job_state_name(status.state), reference));
     }
   }
   return dependencies;
@@ -151,7 +152,8 @@ Result<model::Placement> Ledger::placement_when_empty(const model::JobSpec& spec
     node.state = model::NodeState::kReady;
     TRY(empty.apply({.time_ms = now_ms(), .body = sched::NodeJoined{std::move(node)}}));
   }
-  for (const model::Queue& queue : core_.queues()) TRY(empty.apply({.time_ms = now_ms(), .body = sched::QueueChanged{queue}}));
+  for (const model::Queue& queue : core_.queues())
+    TRY(empty.apply({.time_ms = now_ms(), .body = sched::QueueChanged{queue}}));
   JobRecord record{.id = model::JobId{last_job_id_ + 1}, .spec = spec};
   sched::JobRequest request = to_request(record, {});
   TRY_ASSIGN(const std::vector<sched::Decision> decisions,

@@ -67,36 +67,62 @@ void Rest::handle(net::HttpRequest request, std::shared_ptr<net::HttpExchange> e
 void Rest::dispatch(api::Operation operation, const CallPtr& call) {
   using api::Operation;
   switch (operation) {
-    case Operation::kHealth: return health(call);
-    case Operation::kReady: return ready(call);
-    case Operation::kMetrics: return metrics(call);
-    case Operation::kOpenApi: return call->answer(200, api::openapi(d_.server.version));
+    case Operation::kHealth:
+      return health(call);
+    case Operation::kReady:
+      return ready(call);
+    case Operation::kMetrics:
+      return metrics(call);
+    case Operation::kOpenApi:
+      return call->answer(200, api::openapi(d_.server.version));
     case Operation::kJobSchema:
-      return call->exchange->respond(
-          net::text_response(200, "application/schema+json", launch::job_file_schema()));
-    case Operation::kServer: return server(call);
-    case Operation::kSubmit: return submit(call);
-    case Operation::kListJobs: return list_jobs(call);
-    case Operation::kGetJob: return get_job(call);
-    case Operation::kStopJob: return stop_job(call);
-    case Operation::kWhyJob: return why_job(call);
-    case Operation::kSignalJob: return signal_job(call);
-    case Operation::kJobLogs: return job_logs(call);
-    case Operation::kWatchJob: return watch_job(call);
-    case Operation::kExecJob: return exec_job(call);
-    case Operation::kAttachJob: return attach_job(call);
-    case Operation::kListNodes: return list_nodes(call);
-    case Operation::kDrainNode: return set_node_state(call, model::NodeState::kDrained);
-    case Operation::kResumeNode: return set_node_state(call, model::NodeState::kReady);
-    case Operation::kListCards: return list_cards(call);
-    case Operation::kListQueues: return list_queues(call);
-    case Operation::kPutQueue: return put_queue(call);
-    case Operation::kListEvents: return list_events(call);
-    case Operation::kListSecrets: return list_secrets(call);
-    case Operation::kPutSecret: return put_secret(call);
-    case Operation::kDeleteSecret: return delete_secret(call);
-    case Operation::kExportJournal: return export_journal(call);
-    case Operation::kBackup: return backup(call);
+      return call->exchange->respond(net::text_response(200, "application/schema+json", launch::job_file_schema()));
+    case Operation::kServer:
+      return server(call);
+    case Operation::kSubmit:
+      return submit(call);
+    case Operation::kListJobs:
+      return list_jobs(call);
+    case Operation::kGetJob:
+      return get_job(call);
+    case Operation::kStopJob:
+      return stop_job(call);
+    case Operation::kWhyJob:
+      return why_job(call);
+    case Operation::kSignalJob:
+      return signal_job(call);
+    case Operation::kJobLogs:
+      return job_logs(call);
+    case Operation::kWatchJob:
+      return watch_job(call);
+    case Operation::kExecJob:
+      return exec_job(call);
+    case Operation::kAttachJob:
+      return attach_job(call);
+    case Operation::kListNodes:
+      return list_nodes(call);
+    case Operation::kDrainNode:
+      return set_node_state(call, model::NodeState::kDrained);
+    case Operation::kResumeNode:
+      return set_node_state(call, model::NodeState::kReady);
+    case Operation::kListCards:
+      return list_cards(call);
+    case Operation::kListQueues:
+      return list_queues(call);
+    case Operation::kPutQueue:
+      return put_queue(call);
+    case Operation::kListEvents:
+      return list_events(call);
+    case Operation::kListSecrets:
+      return list_secrets(call);
+    case Operation::kPutSecret:
+      return put_secret(call);
+    case Operation::kDeleteSecret:
+      return delete_secret(call);
+    case Operation::kExportJournal:
+      return export_journal(call);
+    case Operation::kBackup:
+      return backup(call);
   }
 }
 
@@ -127,14 +153,17 @@ void Rest::ask_job(const CallPtr& call, std::function<void(const Ledger&, model:
 bool Rest::refuse_if_degraded(const CallPtr& call) {
   if (!d_.controller.is_degraded()) return false;
   call->refuse({.code = ErrorCode::kUnavailable,
-                .message = "the server cannot write its state; nothing new starts until that works again. Free some disk, "
-                           "then ask again (with the same client key, so that nothing is submitted twice)",
+                .message =
+                    "the server cannot write its state; nothing new starts until that works again. Free some disk, "
+                    "then ask again (with the same client key, so that nothing is submitted twice)",
                 .cause = d_.controller.degraded_reason(),
                 .is_retryable = true});
   return true;
 }
 
-void Rest::health(const CallPtr& call) { call->answer(200, Json::object({{"status", "ok"}})); }
+void Rest::health(const CallPtr& call) {
+  call->answer(200, Json::object({{"status", "ok"}}));
+}
 
 void Rest::ready(const CallPtr& call) {
   if (refuse_if_degraded(call)) return;
@@ -146,8 +175,9 @@ void Rest::metrics(const CallPtr& call) {
   d_.controller.post([this, call](Ledger&) -> Controller::Reply {
     return [this, call](const Ledger& ledger) {
       std::map<std::string, std::int64_t> by_state;
-      for (const model::JobState state : {model::JobState::kQueued, model::JobState::kBlocked, model::JobState::kStarting,
-                                          model::JobState::kRunning, model::JobState::kStopping}) {
+      for (const model::JobState state :
+           {model::JobState::kQueued, model::JobState::kBlocked, model::JobState::kStarting, model::JobState::kRunning,
+            model::JobState::kStopping}) {
         by_state[std::string(model::job_state_name(state))] = 0;
       }
       for (const auto& [id, record] : ledger.live_jobs()) ++by_state[std::string(model::job_state_name(record.state))];
@@ -166,8 +196,7 @@ void Rest::metrics(const CallPtr& call) {
       d_.metrics.set("busbar_sched_cards_used", static_cast<double>(used) / 1000);
       d_.metrics.set("busbar_control_journal_sequence", static_cast<double>(ledger.sequence()));
       d_.metrics.set("busbar_control_degraded", d_.controller.is_degraded() ? 1 : 0);
-      call->exchange->respond(
-          net::text_response(200, "text/plain; version=0.0.4; charset=utf-8", d_.metrics.render()));
+      call->exchange->respond(net::text_response(200, "text/plain; version=0.0.4; charset=utf-8", d_.metrics.render()));
     };
   });
 }

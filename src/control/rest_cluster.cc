@@ -99,8 +99,7 @@ void Rest::put_queue(const CallPtr& call) {
   if (!json) return call->refuse(json.error());
   const auto request = api::from_json_strict<api::QueueRequest>(*json);
   if (!request) return call->refuse(request.error());
-  const model::Queue queue{
-      .name = name, .limit = {request->limit_milli_cards}, .priority = request->priority};
+  const model::Queue queue{.name = name, .limit = {request->limit_milli_cards}, .priority = request->priority};
   command(call, 200, [call, queue](Ledger& ledger) -> Result<Json> {
     TRY(ledger.put_queue(queue, call->user));
     for (const api::QueueStatus& status : queue_statuses(ledger)) {

@@ -55,13 +55,15 @@ Result<store::JobFilter> filter_from(const net::HttpRequest& request) {
     if (!state) {
       return make_error(ErrorCode::kInvalidArgument,
                         fmt::format("state=\"{}\" is none of queued, blocked, starting, running, stopping, succeeded, "
-                                    "failed, cancelled", name));
+                                    "failed, cancelled",
+                                    name));
     }
     filter.states.push_back(*state);
   }
   const std::string all = request.query_value("all").value_or("");
   if (filter.states.empty() && all != "true" && all != "1" && !filter.array.is_valid()) {
-    filter.states = {JobState::kQueued, JobState::kBlocked, JobState::kStarting, JobState::kRunning, JobState::kStopping};
+    filter.states = {JobState::kQueued, JobState::kBlocked, JobState::kStarting, JobState::kRunning,
+                     JobState::kStopping};
   }
   return filter;
 }
@@ -82,12 +84,14 @@ void Rest::submit(const CallPtr& call) {
   launch::ParsedJob parsed = parse_submitted(*request);
   std::vector<api::Diagnostic> diagnostics = to_api(parsed.diagnostics);
   if (!parsed.is_valid) {
-    const auto errors = std::count_if(diagnostics.begin(), diagnostics.end(), [](const auto& one) { return !one.is_warning; });
+    const auto errors =
+        std::count_if(diagnostics.begin(), diagnostics.end(), [](const auto& one) { return !one.is_warning; });
     const std::string name = request->file_name.empty() ? "the job file" : request->file_name;
-    return call->answer(400, api::to_json(api::ErrorBody{
-                                 .error = {.code = ErrorCode::kInvalidArgument,
-                                           .message = fmt::format("{} has {} error{}", name, errors, errors == 1 ? "" : "s")},
-                                 .diagnostics = std::move(diagnostics)}));
+    return call->answer(
+        400, api::to_json(api::ErrorBody{
+                 .error = {.code = ErrorCode::kInvalidArgument,
+                           .message = fmt::format("{} has {} error{}", name, errors, errors == 1 ? "" : "s")},
+                 .diagnostics = std::move(diagnostics)}));
   }
   std::vector<model::JobSpec> members = launch::expand_array(parsed.spec);
   if (request->is_dry_run) return dry_run(call, std::move(members), std::move(diagnostics));
@@ -98,41 +102,43 @@ void Rest::submit(const CallPtr& call) {
                        .request_id = call->request_id,
                        .has_terminal = request->has_terminal,
                        .may_wait_infeasible = request->may_wait_infeasible};
-  command(call, 201, [submit = std::move(submit), diagnostics = std::move(diagnostics)](Ledger& ledger) -> Result<Json> {
-    TRY_ASSIGN(SubmitOutcome outcome, ledger.submit(submit));
-    return api::to_json(api::SubmitAnswer{
-        .jobs = std::move(outcome.jobs), .warnings = diagnostics, .is_repeated = outcome.is_repeated});
-  });
+  command(call, 201,
+          [submit = std::move(submit), diagnostics = std::move(diagnostics)](Ledger& ledger) -> Result<Json> {
+            TRY_ASSIGN(SubmitOutcome outcome, ledger.submit(submit));
+            return api::to_json(api::SubmitAnswer{
+                .jobs = std::move(outcome.jobs), .warnings = diagnostics, .is_repeated = outcome.is_repeated});
+          });
 }
 
 void Rest::dry_run(const CallPtr& call, std::vector<model::JobSpec> members, std::vector<api::Diagnostic> warnings) {
-  command(call, 200, [this, call, members = std::move(members), warnings = std::move(warnings)](Ledger& ledger) -> Result<Json> {
-    const model::JobSpec& spec = members.front();
-    TRY_ASSIGN(model::Placement placement, ledger.placement_when_empty(spec));
-    const StartOrder order{.attempt = {{0}, 1}, .placement = placement, .spec = spec, .user = call->user};
-    TRY_ASSIGN(const engine::AttemptLaunch launch, d_.launches.preview(order, ledger));
-    TRY_ASSIGN(std::vector<Json> configs, d_.engine.preview(launch));
-    Json tasks = Json::array();
-    for (std::size_t i = 0; i < launch.tasks.size(); ++i) {
-      const engine::TaskLaunch& task = launch.tasks[i];
-      Json argv = Json::array();
-      for (const std::string& word : task.argv) argv.push(word);
-      tasks.push(Json::object({{"rank", std::int64_t{task.rank}},
-                               {"hostname", task.hostname},
-                               {"argv", std::move(argv)},
-                               {"workdir", task.workdir},
-                               {"env", env_json(task.env)},
-                               {"files", env_json(task.files)},
-                               {"edits", chip::to_json(task.device_edits)},
-                               {"oci_config", i < configs.size() ? configs[i] : Json()}}));
-    }
-    return api::to_json(api::SubmitAnswer{
-        .warnings = warnings,
-        .dry_run = Json::object({{"members", static_cast<std::int64_t>(members.size())},
-                                 {"job", model::to_json(spec)},
-                                 {"placement", model::to_json(placement)},
-                                 {"tasks", std::move(tasks)}})});
-  });
+  command(call, 200,
+          [this, call, members = std::move(members), warnings = std::move(warnings)](Ledger& ledger) -> Result<Json> {
+            const model::JobSpec& spec = members.front();
+            TRY_ASSIGN(model::Placement placement, ledger.placement_when_empty(spec));
+            const StartOrder order{.attempt = {{0}, 1}, .placement = placement, .spec = spec, .user = call->user};
+            TRY_ASSIGN(const engine::AttemptLaunch launch, d_.launches.preview(order, ledger));
+            TRY_ASSIGN(std::vector<Json> configs, d_.engine.preview(launch));
+            Json tasks = Json::array();
+            for (std::size_t i = 0; i < launch.tasks.size(); ++i) {
+              const engine::TaskLaunch& task = launch.tasks[i];
+              Json argv = Json::array();
+              for (const std::string& word : task.argv) argv.push(word);
+              tasks.push(Json::object({{"rank", std::int64_t{task.rank}},
+                                       {"hostname", task.hostname},
+                                       {"argv", std::move(argv)},
+                                       {"workdir", task.workdir},
+                                       {"env", env_json(task.env)},
+                                       {"files", env_json(task.files)},
+                                       {"edits", chip::to_json(task.device_edits)},
+                                       {"oci_config", i < configs.size() ? configs[i] : Json()}}));
+            }
+            return api::to_json(
+                api::SubmitAnswer{.warnings = warnings,
+                                  .dry_run = Json::object({{"members", static_cast<std::int64_t>(members.size())},
+                                                           {"job", model::to_json(spec)},
+                                                           {"placement", model::to_json(placement)},
+                                                           {"tasks", std::move(tasks)}})});
+          });
 }
 
 void Rest::list_jobs(const CallPtr& call) {
@@ -183,15 +189,16 @@ void Rest::signal_job(const CallPtr& call) {
   const auto only = query_int(call->request, "task");
   if (!only) return call->refuse(only.error());
   if (number == 0) {
-    return call->refuse({.code = ErrorCode::kInvalidArgument,
-                         .message = "signal: give a name or number, e.g. signal=USR1"});
+    return call->refuse(
+        {.code = ErrorCode::kInvalidArgument, .message = "signal: give a name or number, e.g. signal=USR1"});
   }
   ask_job(call, [this, call, number, only = *only](const Ledger& ledger, model::JobId id) {
     const auto status = ledger.job_status(id);
     if (!status) return call->refuse(status.error());
     if (status->state != model::JobState::kRunning) {
-      return call->refuse({.code = ErrorCode::kFailedPrecondition,
-                           .message = fmt::format("job {} is {}, not running", id.value, model::job_state_name(status->state))});
+      return call->refuse(
+          {.code = ErrorCode::kFailedPrecondition,
+           .message = fmt::format("job {} is {}, not running", id.value, model::job_state_name(status->state))});
     }
     for (const api::TaskStatus& task : status->attempts.back().tasks) {
       if (only && task.rank != static_cast<std::uint32_t>(*only)) continue;

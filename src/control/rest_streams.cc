@@ -37,10 +37,12 @@ Result<model::TaskId> running_task(const api::JobStatus& status, const net::Http
   const std::vector<api::TaskStatus>& tasks = status.attempts.back().tasks;
   const auto wanted = static_cast<std::uint32_t>(rank.value_or(0));
   if (wanted >= tasks.size()) {
-    return make_error(ErrorCode::kNotFound, fmt::format("job {} has tasks 0 to {}, not {}", status.id.value, tasks.size() - 1, wanted));
+    return make_error(ErrorCode::kNotFound,
+                      fmt::format("job {} has tasks 0 to {}, not {}", status.id.value, tasks.size() - 1, wanted));
   }
   if (tasks[wanted].state != "running") {
-    return make_error(ErrorCode::kFailedPrecondition, fmt::format("task {} of job {} has {}", wanted, status.id.value, tasks[wanted].state));
+    return make_error(ErrorCode::kFailedPrecondition,
+                      fmt::format("task {} of job {} has {}", wanted, status.id.value, tasks[wanted].state));
   }
   return model::TaskId{.attempt = {status.id, status.attempt}, .rank = wanted};
 }
@@ -55,8 +57,10 @@ void Rest::job_logs(const CallPtr& call) {
     const auto status = ledger.job_status(id);
     if (!status) return call->refuse(status.error());
     LogStreamRequest own = request;
-    if (!is_following) own.end = Json::object({{"id", id.value}, {"state", std::string(model::job_state_name(status->state))}});
-    d_.watchers.stream_logs(*status, std::move(own), net::SseWriter::start(*call->exchange, LogStreamer::stream_options()));
+    if (!is_following)
+      own.end = Json::object({{"id", id.value}, {"state", std::string(model::job_state_name(status->state))}});
+    d_.watchers.stream_logs(*status, std::move(own),
+                            net::SseWriter::start(*call->exchange, LogStreamer::stream_options()));
   });
 }
 
@@ -113,11 +117,10 @@ void Rest::exec_job(const CallPtr& call) {
     if (!task) return call->refuse(task.error());
     engine::ExecRequest own = request;
     own.task = *task;
-    call->exchange->accept_websocket(
-        make_terminal_bridge([this, own](engine::TerminalSession::Callbacks callbacks) {
-          return d_.engine.exec(own, std::move(callbacks));
-        }),
-        terminal_socket_options());
+    call->exchange->accept_websocket(make_terminal_bridge([this, own](engine::TerminalSession::Callbacks callbacks) {
+                                       return d_.engine.exec(own, std::move(callbacks));
+                                     }),
+                                     terminal_socket_options());
   });
 }
 

@@ -20,13 +20,12 @@ namespace busbar::control {
 namespace {
 
 api::ServerStatus describe(const Server::Dependencies& dependencies) {
-  api::ServerStatus status{.version = dependencies.version,
-                           .build_id = dependencies.build_id,
-                           .started_ms = dependencies.clock.now_ms(),
-                           .runtime = dependencies.runtime};
+  api::ServerStatus status{
+      .version = dependencies.version, .build_id = dependencies.build_id, .started_ms = dependencies.clock.now_ms()};
   for (const engine::Capability& capability : dependencies.engine->capabilities()) {
     status.capabilities.push_back(
         {.name = capability.name, .is_available = capability.is_available, .detail = capability.detail});
+    if (capability.name == "runtime") status.runtime = capability.detail;
   }
   return status;
 }
@@ -69,14 +68,15 @@ Result<void> RunningServer::open() {
   engine::Engine& engine = *dependencies_.engine;
   watchers_ = std::make_unique<Watchers>(engine, *logs_);
   launches_ = std::make_unique<PlanLaunchBuilder>(engine, *secret_box_);
-  TRY_ASSIGN(controller_, Controller::start({.store = *dependencies_.store,
-                                             .engine = engine,
-                                             .launches = *launches_,
-                                             .listener = *watchers_,
-                                             .clock = dependencies_.clock,
-                                             .metrics = metrics_},
-                                            {.snapshot_every_steps = static_cast<std::uint64_t>(config_.snapshot_every_steps),
-                                             .queues = config_.queues}));
+  TRY_ASSIGN(controller_,
+             Controller::start({.store = *dependencies_.store,
+                                .engine = engine,
+                                .launches = *launches_,
+                                .listener = *watchers_,
+                                .clock = dependencies_.clock,
+                                .metrics = metrics_},
+                               {.snapshot_every_steps = static_cast<std::uint64_t>(config_.snapshot_every_steps),
+                                .queues = config_.queues}));
   return open_http();
 }
 

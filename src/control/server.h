@@ -23,10 +23,10 @@ class Server {
     Random& random;
     std::string version = {};
     std::string build_id = {};
-    std::string runtime = {};  ///< For `busbar version`: what runs the containers.
   };
 
-  /// Recovers, re-adopts what runs, listens. The state directory must exist and be locked by the caller (server_file.h).
+  /// Recovers, re-adopts what runs, listens. The state directory must exist and be locked by the caller
+  /// (server_file.h).
   static Result<std::unique_ptr<Server>> start(const ServerConfig& config, Dependencies dependencies);
   virtual ~Server() = default;
 

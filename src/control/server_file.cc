@@ -5,8 +5,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <optional>
+#include <thread>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "os/errno_error.h"
 #include "os/files.h"
 
@@ -29,6 +34,35 @@ struct flock whole_file(short type) {
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
   return lock;
+}
+
+constexpr std::chrono::milliseconds kWaitForRemnants = std::chrono::seconds(5);
+constexpr std::chrono::milliseconds kPollEvery = std::chrono::milliseconds(5);
+
+/// Did a process that is no more leave its id there?
+bool is_holder_gone(const std::string& path) {
+  const auto text = os::read_file(path, kMaxFileBytes);
+  const auto pid = text ? parse_int(*text) : std::nullopt;
+  return pid && *pid > 0 && ::kill(static_cast<pid_t>(*pid), 0) != 0 && errno == ESRCH;
+}
+
+/// Takes the lock, or says false with errno. The children of a killed server hold its lock until their exec: a lock
+/// whose holder is gone is worth a moment's wait.
+bool take_lock(int fd, const std::string& path) {
+  const auto deadline = std::chrono::steady_clock::now() + kWaitForRemnants;
+  while (true) {
+    struct flock lock = whole_file(F_WRLCK);
+    if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) {
+      return true;
+    }
+    const int reason = errno;
+    if ((reason != EAGAIN && reason != EACCES) || !is_holder_gone(path) ||
+        std::chrono::steady_clock::now() >= deadline) {
+      errno = reason;
+      return false;
+    }
+    std::this_thread::sleep_for(kPollEvery);
+  }
 }
 
 Result<ServerInfo> read_info(const std::string& state_dir) {
@@ -76,8 +110,7 @@ Result<ServerFile> ServerFile::claim(const std::string& state_dir) {
   TRY(os::make_dirs(state_dir, 0700));
   const std::string path = lock_path(state_dir);
   TRY_ASSIGN(os::UniqueFd fd, os::open_file(path, O_RDWR | O_CREAT, 0600));
-  struct flock lock = whole_file(F_WRLCK);
-  if (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
+  if (!take_lock(fd.get(), path)) {
     if (errno != EAGAIN && errno != EACCES) {
       return os::errno_failure(fmt::format("cannot lock {}; state_dir must lie on a file system with locks", path));
     }

@@ -18,7 +18,8 @@ std::string finish_text(const JobRecord& record, const sched::Finish& finish);
 /// "SIGUSR1", "USR1", "10" -> 10; 0 for "" and anything else (the job file's reader has checked it).
 int signal_number(const std::string& name);
 
-/// GFLOP/s of one card of the placement at the precision that the job's efficiency hint or precision names; 0 if unknown.
+/// GFLOP/s of one card of the placement at the precision that the job's efficiency hint or precision names; 0 if
+/// unknown.
 std::int64_t peak_gflops_of(const sched::Core& core, const model::JobSpec& spec, const model::Placement& placement);
 
 }  // namespace busbar::control

@@ -8,7 +8,7 @@
 #include <random>
 
 #include "base/text.h"
-#include "engine/local/engine_test_base.h"
+#include "engine/local/local_engine_fixture.h"
 #include "os/files.h"
 #include "os/process.h"
 

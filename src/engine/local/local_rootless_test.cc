@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "engine/local/engine_test_base.h"
+#include "engine/local/local_engine_fixture.h"
 #include "os/files.h"
 
 namespace busbar::engine {
