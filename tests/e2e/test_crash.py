@@ -35,6 +35,7 @@ class Submitter(threading.Thread):
             while not self.stop_asked.is_set():
                 number += 1
                 self.submit_until_answered(f"key-{number}", self.rng.choice([0, 0, 0, 3]))
+                self.stop_asked.wait(0.05)  # a steady load, not a backlog that takes minutes to work off
         except BaseException as failure:  # shown by the test, which this thread cannot fail by itself
             self.failure = failure
 
