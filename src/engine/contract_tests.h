@@ -27,6 +27,9 @@ class EngineContract : public ::testing::TestWithParam<EngineContractParam> {
   }
 
   void TearDown() override {
+    if (engine_ && HasFailure()) {
+      reopen({});  // an engine that is asked for no attempt removes them all
+    }
     if (engine_) {
       engine_->shutdown();
     }

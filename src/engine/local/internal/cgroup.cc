@@ -170,17 +170,25 @@ Result<void> Cgroup::set_frozen(std::string_view wanted, std::string_view seen) 
   }
   const std::string base = dir("freezer");
   TRY(write_value(base + (is_v2 ? "/cgroup.freeze" : "/freezer.state"), wanted));
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-  while (std::chrono::steady_clock::now() < deadline) {
+  constexpr std::chrono::milliseconds kPoll{2};
+  constexpr int kTries = 2500;  // 5 s
+  constexpr int kTriesBeforeThaw = 25;
+  for (int i = 1; i <= kTries; ++i) {
     const std::string text = read_text(base + (is_v2 ? "/cgroup.events" : "/freezer.state"));
     if (is_v2 ? std::to_string(keyed_number(text, "frozen")) == seen : trim(text) == seen) {
       return {};
     }
-    // Version 1 may stop half-way in FREEZING until it is told again (kernel's freezer-subsystem.rst).
-    TRY(write_value(base + (is_v2 ? "/cgroup.freeze" : "/freezer.state"), wanted));
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (!is_v2 && i % kTriesBeforeThaw == 0) {
+      // Version 1 may stop half-way in FREEZING, when a process forks meanwhile: let all go and try again, as runc
+      // does.
+      TRY(write_value(base + "/freezer.state", "THAWED"));
+    }
+    if (!is_v2) {
+      TRY(write_value(base + "/freezer.state", wanted));
+    }
+    std::this_thread::sleep_for(kPoll);
   }
-  return make_error(ErrorCode::kDeadlineExceeded, "the processes in cgroup " + path_ + " did not freeze within 1 s");
+  return make_error(ErrorCode::kDeadlineExceeded, "the processes in cgroup " + path_ + " did not freeze within 5 s");
 }
 
 Result<void> Cgroup::freeze() {

@@ -43,7 +43,7 @@ class Cgroup {
   /// How often the kernel killed for memory in this group; 0 where that cannot be told.
   std::uint64_t oom_kills() const;
   TaskStats stats() const;
-  /// Returns when every process is frozen or thawed, or after a second with kDeadlineExceeded.
+  /// Returns when every process is frozen or thawed, or after five seconds with kDeadlineExceeded.
   Result<void> freeze();
   Result<void> thaw();
   /// Process ids in the group; empty when it is gone.
