@@ -198,6 +198,8 @@ void Connection::write(Next next) {
 void Connection::write_response(HttpResponse response) {
   if (phase_ != Phase::kHandling) return;
   phase_ = Phase::kWriting;
+  // The registry knows first: an answer given while the server begins to stop must not promise another one.
+  is_stopping_ = is_stopping_ || context_->registry.is_stopping();
   if (is_stopping_ || header_has_token(response.headers, "connection", "close")) is_keep_alive_ = false;
   const bool is_bodiless = has_no_body(response.status);
   write_head_ = format_head(response.status, response.headers,

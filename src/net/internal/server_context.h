@@ -48,6 +48,11 @@ class Registry {
     const std::lock_guard lock(mutex_);
     return items_.size();
   }
+  /// True as soon as stop_all has begun, before each item has heard of it.
+  bool is_stopping() const {
+    const std::lock_guard lock(mutex_);
+    return is_stopping_;
+  }
   /// Also stops what is added later.
   void stop_all() {
     for (const auto& item : snapshot(true)) item->stop_gracefully();
