@@ -77,6 +77,12 @@ model::TaskPlacement decode_task(FieldReader& in) {
   task.per_card = {in.raw().zigzag()};
   task.cpus = {in.raw().zigzag()};
   task.memory = {in.raw().zigzag()};
+  // Beyond what any submission may ask for; sums over tasks must not overflow.
+  const auto is_within = [](std::int64_t value, std::int64_t maximum) { return value >= 0 && value <= maximum; };
+  if (!is_within(task.per_card.value, 1000) || !is_within(task.cpus.value, std::int64_t{1} << 32) ||
+      !is_within(task.memory.value, std::int64_t{1} << 46)) {
+    in.fail();
+  }
   return task;
 }
 

@@ -87,10 +87,11 @@ std::vector<std::uint16_t> CardPicker::pick(const TaskNeed& need) {
 std::vector<std::uint16_t> CardPicker::pick_whole(std::uint32_t count) {
   std::vector<LinkGroup> groups = free_by_link_group();
   // The smallest link group that holds all; else the largest ones first, so that few are crossed.
-  std::stable_sort(groups.begin(), groups.end(), [&](const LinkGroup& a, const LinkGroup& b) {
+  std::sort(groups.begin(), groups.end(), [&](const LinkGroup& a, const LinkGroup& b) {
     const bool a_holds = a.free >= count;
     const bool b_holds = b.free >= count;
-    return a_holds != b_holds ? a_holds : (a_holds ? a.free < b.free : a.free > b.free);
+    if (a_holds != b_holds) return a_holds;
+    return a.free != b.free ? (a.free < b.free) == a_holds : a.id < b.id;
   });
   std::vector<std::uint16_t> picked;
   for (const LinkGroup& group : groups) {
