@@ -68,10 +68,6 @@ Json offsets_json(const JobRecord& record) {
 
 }  // namespace
 
-bool JobRecord::reports_progress() const {
-  return account.progress().last_report_ms > 0;
-}
-
 std::int64_t accounted_milli_cards(const model::JobSpec& spec) {
   const auto requests = alternatives(spec);
   const std::int64_t per_node = requests.empty() ? 1000 : requests.front().per_node.value;

@@ -40,7 +40,6 @@ struct JobRecord {
   std::int64_t peak_gflops = 0;  ///< Of one granted card at the job's precision; 0: unknown.
 
   api::AttemptStatus* current_attempt() { return attempts.empty() ? nullptr : &attempts.back(); }
-  bool reports_progress() const;
 };
 
 /// How many milli-cards the job asks for in all (1000 a task where it asks for none): the weight of its card-seconds.
