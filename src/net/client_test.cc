@@ -94,6 +94,24 @@ TEST(HttpClient, RefusesWhatIsNoUrl) {
   EXPECT_EQ(client->request({.headers = {{"X", "a\r\nY: b"}}}).error().code, ErrorCode::kInvalidArgument);
 }
 
+TEST(HttpClient, LoadsLibcurlForHttps) {
+  FunctionHandler handler(echo());
+  const auto server = start_or_die(handler);
+  const auto client = HttpClient::create({.base_url = "https://127.0.0.1:" + std::to_string(server->port())});
+  ASSERT_TRUE(client.has_value()) << client.error().to_string();
+  EXPECT_EQ((*client)->request({}).error().code, ErrorCode::kUnavailable) << "the server speaks plain HTTP";
+}
+
+TEST(HttpClient, SendsAgainWhatARestingConnectionLost) {
+  FunctionHandler handler(echo());
+  const auto server = start_or_die(handler, {.idle_timeout_ms = 1});
+  const auto client = client_of(*server);
+  for (int i = 0; i < 20; ++i) {
+    const auto answer = client->request({.method = "POST", .target = "/a", .body = "x"});
+    ASSERT_TRUE(answer.has_value()) << answer.error().to_string();
+  }
+}
+
 TEST(HttpClient, GivesUpAfterItsTimeout) {
   std::shared_ptr<HttpExchange> kept;
   FunctionHandler handler([&](HttpRequest, std::shared_ptr<HttpExchange> exchange) { kept = std::move(exchange); });
