@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "control/internal/measured_exchange.h"
 #include "launch/job_file.h"
 #include "os/log.h"
 
@@ -36,9 +37,12 @@ void Rest::Call::refuse(const Error& error) const {
 }
 
 void Rest::handle(net::HttpRequest request, std::shared_ptr<net::HttpExchange> exchange) {
-  d_.metrics.add("busbar_api_requests_total", 1);
   const net::RouteMatch match = router_.match(request.method, request.raw_path());
-  if (match.outcome != net::RouteMatch::Outcome::kFound) {
+  const bool is_found = match.outcome == net::RouteMatch::Outcome::kFound;
+  exchange =
+      measured(std::move(exchange), is_found ? route_class(static_cast<api::Operation>(match.route)) : kUnroutedClass,
+               d_.metrics, d_.clock);
+  if (!is_found) {
     exchange->respond(net::unrouted_response(match, request));
     return;
   }
@@ -196,9 +200,24 @@ void Rest::metrics(const CallPtr& call) {
       d_.metrics.set("busbar_sched_cards_used", static_cast<double>(used) / 1000);
       d_.metrics.set("busbar_control_journal_sequence", static_cast<double>(ledger.sequence()));
       d_.metrics.set("busbar_control_degraded", d_.controller.is_degraded() ? 1 : 0);
+      set_transport_metrics();
       call->exchange->respond(net::text_response(200, "text/plain; version=0.0.4; charset=utf-8", d_.metrics.render()));
     };
   });
+}
+
+void Rest::set_transport_metrics() {
+  const net::HttpServerStats net = d_.net_stats();
+  d_.metrics.set("busbar_net_connections", static_cast<double>(net.connections_open));
+  d_.metrics.set_counter("busbar_net_connections_total", net.connections_accepted);
+  d_.metrics.set_counter("busbar_net_connections_refused_total", net.connections_refused);
+  d_.metrics.set_counter("busbar_net_accept_errors_total", net.accept_errors);
+  d_.metrics.set_counter("busbar_net_requests_refused_total", net.requests_refused);
+  const LogStreamerStats logs = d_.logs.stats();
+  d_.metrics.set("busbar_logs_streams", static_cast<double>(logs.streams_open));
+  d_.metrics.set("busbar_logs_polled_directories", static_cast<double>(logs.watches_failed));
+  d_.metrics.set_counter("busbar_logs_lines_total", logs.lines_sent);
+  d_.metrics.set_counter("busbar_logs_gaps_total", logs.gaps);
 }
 
 void Rest::server(const CallPtr& call) {

@@ -34,7 +34,8 @@ class Rest final : public net::HttpHandler {
     LogStreamer& logs;
     Metrics& metrics;
     const Clock& clock;
-    std::string local_user = {};  ///< Who requests count as where auth is off.
+    std::function<net::HttpServerStats()> net_stats;  ///< Of the server that calls `handle`.
+    std::string local_user = {};                      ///< Who requests count as where auth is off.
     api::ServerStatus server = {};
     os::WorkQueue& background;     ///< For what reads much: journal export, backup.
     std::string scratch_dir = {};  ///< For backups on their way out.
@@ -66,6 +67,7 @@ class Rest final : public net::HttpHandler {
   void health(const CallPtr& call);
   void ready(const CallPtr& call);
   void metrics(const CallPtr& call);
+  void set_transport_metrics();
   void server(const CallPtr& call);
   // rest_jobs.cc
   void submit(const CallPtr& call);

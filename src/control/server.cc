@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -44,6 +45,10 @@ class RunningServer final : public Server {
  private:
   Result<void> open_http();
   net::HttpServerOptions http_options() const;
+  net::HttpServerStats net_stats() const {
+    const net::HttpServer* const http = serving_;
+    return http == nullptr ? net::HttpServerStats{} : http->stats();
+  }
 
   const ServerConfig config_;
   Dependencies dependencies_;
@@ -57,6 +62,8 @@ class RunningServer final : public Server {
   std::unique_ptr<os::WorkQueue> background_;
   std::unique_ptr<Rest> rest_;
   std::unique_ptr<net::HttpServer> http_;
+  std::atomic<const net::HttpServer*> serving_ =
+      nullptr;  ///< `http_`, for the first requests: they come before it is set.
 };
 
 Result<void> RunningServer::open() {
@@ -100,11 +107,13 @@ Result<void> RunningServer::open_http() {
                                                     .logs = *logs_,
                                                     .metrics = metrics_,
                                                     .clock = dependencies_.clock,
+                                                    .net_stats = [this] { return net_stats(); },
                                                     .local_user = process_user_name(),
                                                     .server = describe(dependencies_),
                                                     .background = *background_,
                                                     .scratch_dir = config_.state_dir});
   TRY_ASSIGN(http_, net::HttpServer::start(http_options(), *rest_));
+  serving_ = http_.get();
   LOG(kInfo, "listening", {{"url", url()}});
   return {};
 }

@@ -3,6 +3,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket/stream.hpp>
 #include <optional>
@@ -45,7 +46,8 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
         on_gone_(std::move(setup.on_gone)),
         outbox_(setup.options.max_pending_bytes),
         ws_(std::move(setup.socket)),
-        work_(ws_.get_executor()) {
+        work_(ws_.get_executor()),
+        ping_timer_(ws_.get_executor()) {
     ws_.set_option(timeouts(options_.idle_timeout_ms));
     ws_.read_message_max(options_.max_message_bytes);
     ws_.write_buffer_bytes(kWriteBufferBytes);
@@ -101,14 +103,16 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
   void when_drained(std::function<void()> callback) override { outbox_.when_drained(std::move(callback)); }
   void pause_reading() override {
     post([](BeastSession& self) {
-      self.is_paused_ = true;
+      if (std::exchange(self.is_paused_, true)) return;
       // Pongs are not read either now, so silence says nothing about the peer.
       self.ws_.set_option(no_timeouts());
+      self.ping_later();
     });
   }
   void resume_reading() override {
     post([](BeastSession& self) {
       if (!std::exchange(self.is_paused_, false)) return;
+      self.ping_timer_.cancel();
       self.ws_.set_option(timeouts(self.options_.idle_timeout_ms));
       self.read();
     });
@@ -208,6 +212,22 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
     });
   }
 
+  /// Who does not read does not see the end of the stream either. Writing shows it: the kernel of a peer that has left
+  /// answers with a reset, and the next ping fails.
+  void ping_later() {
+    ping_timer_.expires_after(std::chrono::milliseconds(options_.idle_timeout_ms / 2));
+    ping_timer_.async_wait([self = shared_from_this()](const error_code& cancelled) {
+      if (cancelled || self->is_gone_ || !self->is_paused_ || self->closing_) return;
+      if (std::exchange(self->is_pinging_, true)) return self->ping_later();  // the last one has not gone out yet
+      self->ws_.async_ping({}, [self](const error_code& error) {
+        self->is_pinging_ = false;
+        if (self->is_gone_) return;
+        if (error) return self->finish(kWebSocketAbnormal, {});
+        if (self->is_paused_) self->ping_later();
+      });
+    });
+  }
+
   void begin_close(int code, std::string reason) {
     constexpr std::size_t kMaxReasonBytes = 123;  // RFC 6455 §5.5: a control frame carries 125 bytes
     if (!closing_) {
@@ -240,6 +260,7 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
     const std::string reason_copy(reason);
     error_code ignored;
     ws_.set_option(no_timeouts());
+    ping_timer_.cancel();
     beast::get_lowest_layer(ws_).close(ignored);
     outbox_.close();
     if (is_open_) handler_->on_close(code, reason_copy);
@@ -256,7 +277,8 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
   Outbox outbox_;
   websocket::stream<Socket> ws_;
   asio::executor_work_guard<asio::any_io_executor>
-      work_;  ///< To `finish`: a paused session has no operation of its own.
+      work_;                       ///< To `finish`: a paused session has no operation of its own.
+  asio::steady_timer ping_timer_;  ///< While reading is paused.
   beast::flat_buffer incoming_;
   beast::http::request<beast::http::empty_body> upgrade_;
   websocket::response_type answer_;
@@ -268,6 +290,7 @@ class BeastSession : public WebSocketSession, public std::enable_shared_from_thi
   bool is_paused_ = false;
   bool is_reading_ = false;
   bool is_writing_ = false;
+  bool is_pinging_ = false;
   bool is_closing_ = false;
   bool is_gone_ = false;
   std::shared_ptr<BeastSession> self_;  ///< From the start to `finish`.

@@ -237,6 +237,19 @@ TEST(WebSocket, APausedReaderStillSendsAndGoesOnLater) {
   EXPECT_EQ(seen->next()->text, "two");
 }
 
+TEST(WebSocket, APausedReaderNoticesThatItsPeerHasLeft) {
+  EchoServer echo({.idle_timeout_ms = 50});
+  const auto seen = std::make_shared<Seen>();
+  auto client = echo.connect(seen);
+  ASSERT_TRUE(client.has_value());
+  const auto server_side = *echo.seen->socket.wait();
+  server_side->pause_reading();
+  (*client)->socket().send_text("taken by the read under way, after which there is none");
+  ASSERT_TRUE(seen->next());
+  client->reset();
+  EXPECT_EQ(echo.seen->closed.wait()->code, kWebSocketAbnormal);
+}
+
 TEST(WebSocket, ARefusedUpgradeIsTheServersError) {
   EchoServer echo;
   const auto client = echo.connect(std::make_shared<Seen>(), {.target = "/forbidden"});
