@@ -37,7 +37,7 @@ std::map<std::string, std::string> environment() {
   return variables;
 }
 
-Result<control::ServerConfig> read_config(const std::string& config_file,
+Result<control::LoadedConfig> read_config(const std::string& config_file,
                                           const std::vector<std::pair<std::string, std::string>>& overrides) {
   control::ConfigSources sources{.environment = environment(), .is_root = geteuid() == 0};
   const bool is_named = !config_file.empty() || sources.environment.contains("BUSBAR_CONFIG");
@@ -47,7 +47,7 @@ Result<control::ServerConfig> read_config(const std::string& config_file,
     TRY_ASSIGN(sources.file_text, os::read_file(sources.file_name, kMaxConfigBytes));
   }
   for (const auto& [key, value] : overrides) sources.overrides.push_back(fmt::format("{}={}", key, value));
-  return control::load_config(sources);
+  return control::load_config_with_origins(sources);
 }
 
 std::string database_path(const std::string& state_dir) {
@@ -91,7 +91,8 @@ Result<control::Server::Dependencies> make_dependencies(const control::ServerCon
 
 Result<void> run_server(const cli::ServerCommandOptions& options) {
   TRY_ASSIGN(os::SignalFd signals, os::SignalFd::create());
-  TRY_ASSIGN(const control::ServerConfig config, read_config(options.config_file, options.overrides));
+  TRY_ASSIGN(const control::LoadedConfig loaded, read_config(options.config_file, options.overrides));
+  const control::ServerConfig& config = loaded.config;
   TRY_ASSIGN(const os::LogLevel level, os::parse_log_level(config.log_level));
   const os::LogFormat format = config.log_format == "json"   ? os::LogFormat::kJson
                                : config.log_format == "text" ? os::LogFormat::kText
@@ -117,17 +118,36 @@ Result<void> run_server(const cli::ServerCommandOptions& options) {
   return {};
 }
 
+Result<void> print_config(const cli::ServerCommandOptions& options, bool wants_json) {
+  TRY_ASSIGN(const control::LoadedConfig loaded, read_config(options.config_file, options.overrides));
+  fmt::print("{}", wants_json ? control::config_to_json(loaded).dump() + "\n" : control::config_to_toml(loaded));
+  return {};
+}
+
+/// --print-config comes as a setting that is none: its form, "toml" or "json"; "" if it was not given.
+std::string take_print_config(cli::ServerCommandOptions& options) {
+  std::string form;
+  std::erase_if(options.overrides, [&form](const std::pair<std::string, std::string>& setting) {
+    if (setting.first != "print_config") return false;
+    form = setting.second;
+    return true;
+  });
+  return form;
+}
+
 }  // namespace
 
-int serve(const cli::ServerCommandOptions& options) {
-  if (options.role == cli::ServerCommandOptions::Role::kServer) {
+int serve(const cli::ServerCommandOptions& given) {
+  cli::ServerCommandOptions options = given;
+  const std::string print_form = take_print_config(options);
+  if (print_form.empty() && options.role == cli::ServerCommandOptions::Role::kServer) {
     // Without the local engine there is nothing that could run a task until another engine is configured.
     fmt::print(stderr,
                "busbar: error: `busbar server` needs an engine beside this machine's own, and this version has "
                "none; `busbar up` runs server and local engine together\n");
     return exit_code(ErrorCode::kUnsupported);
   }
-  const auto done = run_server(options);
+  const auto done = print_form.empty() ? run_server(options) : print_config(options, print_form == "json");
   if (done) return 0;
   fmt::print(stderr, "busbar: error: {}\n", done.error().to_string());
   return exit_code(done.error().code);
@@ -136,7 +156,8 @@ int serve(const cli::ServerCommandOptions& options) {
 Result<std::string> restore(const cli::RestoreCommandOptions& options) {
   std::vector<std::pair<std::string, std::string>> overrides;
   if (!options.state_dir.empty()) overrides.emplace_back("state_dir", options.state_dir);
-  TRY_ASSIGN(const control::ServerConfig config, read_config("", overrides));
+  TRY_ASSIGN(const control::LoadedConfig loaded, read_config("", overrides));
+  const control::ServerConfig& config = loaded.config;
   TRY_ASSIGN(const control::ServerFile claim, control::ServerFile::claim(config.state_dir));
   const std::string path = database_path(config.state_dir);
   TRY(store::restore_sqlite_store(options.backup_file, path));

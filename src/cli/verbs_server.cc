@@ -13,6 +13,7 @@ struct ServeOptions {
   std::string cpu_cards = {};
   std::string runtime = {};
   std::vector<std::string> settings = {};
+  bool prints_config = false;
   bool is_foreground = false;  ///< What it does anyway; service managers like to see it said.
 };
 
@@ -38,6 +39,7 @@ Result<int> serve(Context& context, const ServeOptions& options) {
   add("log_level", options.log_level);
   add("cpu_cards", options.cpu_cards);
   add("runtime", options.runtime);
+  add("print_config", !options.prints_config ? "" : context.wants_json() ? "json" : "toml");
   return context.hooks.serve(server);
 }
 
@@ -56,6 +58,8 @@ Command serve_command(ServerCommandOptions::Role role) {
                     Complete::kWords, {"runc", "crun"}),
                 list_flag("--set", "NAME=VALUE", "any setting of the configuration file; may be repeated",
                           options->settings),
+                switch_flag("--print-config", "print the settings in effect and where each comes from, then exit",
+                            options->prints_config),
                 switch_flag("--foreground", "stay in the foreground: the default", options->is_foreground)},
       .run = [options](Context& context) { return serve(context, *options); }};
 }
@@ -71,6 +75,7 @@ Command up_command() {
       "Listens on the loopback address, keeps its state in the state directory, writes its address and token there "
       "for the other verbs. Ctrl-C stops the server; jobs go on and are taken over by the next one.";
   command.examples = {{"busbar up", "in the foreground"},
+                      {"busbar up --print-config", "what it would run with"},
                       {"busbar up --state-dir /tmp/try --listen 127.0.0.1:0", "a second one beside it"}};
   return command;
 }
@@ -81,7 +86,8 @@ Command server_command() {
   command.summary = "run the control plane";
   command.usage = "busbar server [flags]";
   command.details = "What a service manager starts. Flags win over the environment, the environment over the file.";
-  command.examples = {{"busbar server --config /etc/busbar/busbar.toml", "with a configuration file"}};
+  command.examples = {{"busbar server --config /etc/busbar/busbar.toml", "with a configuration file"},
+                      {"busbar server --print-config", "check a configuration without starting anything"}};
   return command;
 }
 

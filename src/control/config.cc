@@ -20,10 +20,17 @@ Result<void> at(const std::string& place, Result<void> result) {
   return result;
 }
 
+void note_listen_origin(ConfigOrigins& origins, const std::string& place) {
+  for (const char* key : {"listen_address", "port"}) {
+    origins.insert_or_assign(key, place);
+  }
+}
+
 /// One file being read: puts FILE:LINE in front of every error.
 class FileReader {
  public:
-  FileReader(const std::string& file_name, ServerConfig& config) : file_name_(file_name), config_(config) {}
+  FileReader(const std::string& file_name, LoadedConfig& loaded)
+      : file_name_(file_name), config_(loaded.config), origins_(loaded.origins) {}
 
   Result<void> read(const toml::table& root);
 
@@ -42,16 +49,20 @@ class FileReader {
 
   const std::string& file_name_;
   ServerConfig& config_;
+  ConfigOrigins& origins_;
 };
 
 Result<void> FileReader::read(const toml::table& root) {
+  // In the order of the keys, so "listen" before the two that win over it.
   for (const auto& [key, node] : root) {
     if (key.str() == "queues") {
       TRY(read_queues(node));
+      origins_.insert_or_assign("queues", place(node.source()));
       continue;
     }
     if (key.str() == kListenKey && node.is_string()) {
       TRY(at(place(node.source()), set_config_listen(config_, *node.value_exact<std::string>())));
+      note_listen_origin(origins_, place(node.source()));
       continue;
     }
     const ConfigField* field = find_config_field(key.str());
@@ -59,6 +70,7 @@ Result<void> FileReader::read(const toml::table& root) {
       return fail(key.source(), unknown_key_message(key.str()));
     }
     TRY(at(place(node.source()), read_field(*field, node)));
+    origins_.insert_or_assign(std::string(field->key), place(node.source()));
   }
   return {};
 }
@@ -156,37 +168,40 @@ Result<void> FileReader::read_queue(const toml::table& table) {
   return {};
 }
 
-Result<void> read_file_text(const std::string& text, const std::string& file_name, ServerConfig& config) {
+Result<void> read_file_text(const std::string& text, const std::string& file_name, LoadedConfig& loaded) {
   try {
     const toml::table root = toml::parse(text, file_name);
-    return FileReader(file_name, config).read(root);
+    return FileReader(file_name, loaded).read(root);
   } catch (const toml::parse_error& error) {
     return make_error(ErrorCode::kInvalidArgument, fmt::format("{}:{}:{}: {}", file_name, error.source().begin.line,
                                                                error.source().begin.column, error.description()));
   }
 }
 
-Result<void> read_environment(const std::map<std::string, std::string>& environment, ServerConfig& config) {
+Result<void> read_environment(const std::map<std::string, std::string>& environment, LoadedConfig& loaded) {
   if (const auto found = environment.find("BUSBAR_LISTEN"); found != environment.end()) {
-    TRY(at(found->first, set_config_listen(config, found->second)));
+    TRY(at(found->first, set_config_listen(loaded.config, found->second)));
+    note_listen_origin(loaded.origins, found->first);
   }
   for (const ConfigField& field : config_fields()) {
     const std::string name = variable_name(field);
     if (const auto found = environment.find(name); found != environment.end()) {
-      TRY(at(name, set_config_value(config, field, found->second)));
+      TRY(at(name, set_config_value(loaded.config, field, found->second)));
+      loaded.origins.insert_or_assign(std::string(field.key), name);
     }
   }
   return {};
 }
 
-Result<void> read_override(const std::string& text, ServerConfig& config) {
+Result<void> read_override(const std::string& text, LoadedConfig& loaded) {
   const std::size_t equals = text.find('=');
   const std::string key = text.substr(0, equals);
   if (equals == std::string::npos) {
     return make_error(ErrorCode::kInvalidArgument, fmt::format("flag {}: expected key=value", toml_quote(text)));
   }
   if (key == kListenKey) {
-    return at("flag listen", set_config_listen(config, std::string_view(text).substr(equals + 1)));
+    note_listen_origin(loaded.origins, "flag");
+    return at("flag listen", set_config_listen(loaded.config, std::string_view(text).substr(equals + 1)));
   }
   const ConfigField* field = find_config_field(key);
   if (field == nullptr) {
@@ -194,7 +209,8 @@ Result<void> read_override(const std::string& text, ServerConfig& config) {
         key == "queues" ? "queues can be set only in the configuration file" : unknown_key_message(key);
     return make_error(ErrorCode::kInvalidArgument, "flag: " + why);
   }
-  return at("flag " + key, set_config_value(config, *field, std::string_view(text).substr(equals + 1)));
+  loaded.origins.insert_or_assign(key, "flag");
+  return at("flag " + key, set_config_value(loaded.config, *field, std::string_view(text).substr(equals + 1)));
 }
 
 std::string variable(const std::map<std::string, std::string>& environment, const std::string& name) {
@@ -252,24 +268,41 @@ Result<void> check_together(const ServerConfig& config) {
   return {};
 }
 
+std::string origin_of(const LoadedConfig& loaded, std::string_view key) {
+  const auto found = loaded.origins.find(key);
+  return found == loaded.origins.end() ? "default" : found->second;
+}
+
+std::string limit_text(const model::Queue& queue) {
+  return queue.limit.value < 0 ? "none" : format_milli(queue.limit.value);
+}
+
 }  // namespace
 
 bool is_loopback_address(const std::string& address) {
   return address.starts_with("127.") || address == "::1" || address == "localhost";
 }
 
-Result<ServerConfig> load_config(const ConfigSources& sources) {
-  ServerConfig config;
+Result<LoadedConfig> load_config_with_origins(const ConfigSources& sources) {
+  LoadedConfig loaded;
+  for (const ConfigField& field : config_fields()) {
+    loaded.origins.emplace(field.key, "default");
+  }
   if (sources.file_text) {
-    TRY(read_file_text(*sources.file_text, sources.file_name, config));
+    TRY(read_file_text(*sources.file_text, sources.file_name, loaded));
   }
-  TRY(read_environment(sources.environment, config));
+  TRY(read_environment(sources.environment, loaded));
   for (const std::string& text : sources.overrides) {
-    TRY(read_override(text, config));
+    TRY(read_override(text, loaded));
   }
-  TRY(fill_defaults(sources, config));
-  TRY(check_together(config));
-  return config;
+  TRY(fill_defaults(sources, loaded.config));
+  TRY(check_together(loaded.config));
+  return loaded;
+}
+
+Result<ServerConfig> load_config(const ConfigSources& sources) {
+  TRY_ASSIGN(LoadedConfig loaded, load_config_with_origins(sources));
+  return std::move(loaded.config);
 }
 
 std::string default_config_path(const std::map<std::string, std::string>& environment, bool is_root) {
@@ -297,18 +330,35 @@ std::string config_reference() {
   return text;
 }
 
-std::string config_to_toml(const ServerConfig& config) {
+std::string config_to_toml(const LoadedConfig& loaded) {
+  const ServerConfig& config = loaded.config;
   std::string text;
   for (const ConfigField& field : config_fields()) {
-    text += fmt::format("# {}\n{} = {}\n\n", field.doc, field.key, config_value_to_toml(config, field));
+    text += fmt::format("# {}\n{} = {}  # {}\n\n", field.doc, field.key, config_value_to_toml(config, field),
+                        origin_of(loaded, field.key));
   }
   for (const model::Queue& queue : config.queues) {
-    const std::string limit = queue.limit.value < 0 ? "\"none\"" : toml_quote(format_milli(queue.limit.value));
-    text += fmt::format("[[queues]]\nname = {}\nlimit = {}\npriority = {}\n\n", toml_quote(queue.name), limit,
-                        queue.priority);
+    text += fmt::format("[[queues]]  # {}\nname = {}\nlimit = {}\npriority = {}\n\n", origin_of(loaded, "queues"),
+                        toml_quote(queue.name), toml_quote(limit_text(queue)), queue.priority);
   }
   text.pop_back();
   return text;
+}
+
+Json config_to_json(const LoadedConfig& loaded) {
+  Json settings = Json::object();
+  for (const ConfigField& field : config_fields()) {
+    settings.set(std::string(field.key), Json::object({{"value", config_value_to_json(loaded.config, field)},
+                                                       {"source", origin_of(loaded, field.key)}}));
+  }
+  Json queues = Json::array();
+  for (const model::Queue& queue : loaded.config.queues) {
+    queues.push(Json::object({{"name", queue.name},
+                              {"limit", limit_text(queue)},
+                              {"priority", std::int64_t{queue.priority}},
+                              {"source", origin_of(loaded, "queues")}}));
+  }
+  return Json::object({{"settings", std::move(settings)}, {"queues", std::move(queues)}});
 }
 
 }  // namespace busbar::control

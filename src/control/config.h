@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "model/cluster.h"
 
 namespace busbar::control {
@@ -68,6 +70,16 @@ struct ConfigSources {
 /// loopback; the message begins with FILE:LINE, the variable or the flag at fault.
 Result<ServerConfig> load_config(const ConfigSources& sources);
 
+/// Where each value came from, by key: "default", "busbar.toml:3", "BUSBAR_PORT", "flag".
+using ConfigOrigins = std::map<std::string, std::string, std::less<>>;
+
+struct LoadedConfig {
+  ServerConfig config = {};
+  ConfigOrigins origins = {};
+};
+/// `load_config` with the place of each value.
+Result<LoadedConfig> load_config_with_origins(const ConfigSources& sources);
+
 /// BUSBAR_CONFIG if set, else /etc/busbar/busbar.toml for root, else $XDG_CONFIG_HOME or ~/.config,
 /// /busbar/busbar.toml. A missing file is an error only for BUSBAR_CONFIG and --config; the caller reads it.
 std::string default_config_path(const std::map<std::string, std::string>& environment, bool is_root);
@@ -75,9 +87,11 @@ std::string default_config_path(const std::map<std::string, std::string>& enviro
 /// The keys as a Markdown table: key, variable, type, default, what it is. For docs/configuration.md.
 std::string config_reference();
 
-/// The effective values as a configuration file that `load_config` reads back to the same; for
-/// `busbar server --print-config`.
-std::string config_to_toml(const ServerConfig& config);
+/// The effective values as a configuration file that `load_config` reads back to the same, each with the place that it
+/// came from; for `busbar server --print-config`.
+std::string config_to_toml(const LoadedConfig& loaded);
+/// The same for programs: {"settings": {KEY: {"value", "source"}}, "queues": [...]}.
+Json config_to_json(const LoadedConfig& loaded);
 
 /// True for 127.0.0.0/8, ::1 and "localhost".
 bool is_loopback_address(const std::string& address);

@@ -194,8 +194,35 @@ TEST(Config, NeedsToKnowAPlaceForTheState) {
 TEST(Config, WhatItPrintsReadsBackTheSame) {
   ConfigSources sources = file_sources("[[queues]]\nname = \"q\"\nlimit = \"1.25\"\n[[queues]]\nname = \"r\"\n");
   sources.overrides = {"log_max_size=131073", "shutdown_grace=250ms", "allowed_hosts=a,b", "node_name=x\"y\\z"};
-  const ServerConfig config = load_or_die(sources);
-  EXPECT_EQ(load_or_die(file_sources(config_to_toml(config))), config);
+  const auto loaded = load_config_with_origins(sources);
+  ASSERT_TRUE(loaded.has_value()) << loaded.error().to_string();
+  EXPECT_EQ(load_or_die(file_sources(config_to_toml(*loaded))), loaded->config);
+}
+
+TEST(Config, SaysWhereEachValueCameFrom) {
+  ConfigSources sources =
+      file_sources("log_level = \"debug\"\nport = 1\n\nauth = \"token\"\n[[queues]]\nname = \"q\"\n");
+  sources.environment["BUSBAR_LOG_FILES"] = "7";
+  sources.environment["BUSBAR_LISTEN"] = "127.0.0.2:99";
+  sources.overrides = {"port=5"};
+  const auto loaded = load_config_with_origins(sources);
+  ASSERT_TRUE(loaded.has_value()) << loaded.error().to_string();
+  const std::string toml = config_to_toml(*loaded);
+  for (const char* line : {"log_level = \"debug\"  # b.toml:1\n", "auth = \"token\"  # b.toml:4\n",
+                           "log_files = 7  # BUSBAR_LOG_FILES\n", "listen_address = \"127.0.0.2\"  # BUSBAR_LISTEN\n",
+                           "port = 5  # flag\n", "api_threads = 1  # default\n", "[[queues]]  # b.toml:5\n"}) {
+    EXPECT_NE(toml.find(line), std::string::npos) << line << "in\n" << toml;
+  }
+  const Json json = config_to_json(*loaded);
+  EXPECT_EQ(json["settings"]["port"].dump(), R"({"value":5,"source":"flag"})");
+  EXPECT_EQ(json["settings"]["shutdown_grace"]["value"].as_string(), "5s");
+  EXPECT_EQ(json["queues"].items().size(), 1U);
+}
+
+TEST(Config, AddressAndPortWinOverListenInTheSameFile) {
+  const ServerConfig config = load_or_die(file_sources("listen_address = \"127.0.0.5\"\nlisten = \"127.0.0.1:9\"\n"));
+  EXPECT_EQ(config.listen_address, "127.0.0.5");
+  EXPECT_EQ(config.port, 9);
 }
 
 TEST(Config, FindsItsFileByVariableThenByUser) {

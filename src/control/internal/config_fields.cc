@@ -317,6 +317,22 @@ std::string toml_quote(std::string_view text) {
   return out + '"';
 }
 
+Json config_value_to_json(const ServerConfig& config, const ConfigField& field) {
+  if (const auto* text = std::get_if<std::string ServerConfig::*>(&field.member)) {
+    return config.**text;
+  }
+  if (const auto* list = std::get_if<std::vector<std::string> ServerConfig::*>(&field.member)) {
+    Json items = Json::array();
+    for (const std::string& item : config.**list) {
+      items.push(item);
+    }
+    return items;
+  }
+  const std::string text = config_value_to_toml(config, field);
+  return text.starts_with('"') ? Json(text.substr(1, text.size() - 2))
+                               : Json(config.*std::get<std::int64_t ServerConfig::*>(field.member));
+}
+
 std::string config_value_to_toml(const ServerConfig& config, const ConfigField& field) {
   if (const auto* text = std::get_if<std::string ServerConfig::*>(&field.member)) {
     return toml_quote(config.**text);

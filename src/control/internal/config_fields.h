@@ -58,6 +58,8 @@ Result<void> set_config_listen(ServerConfig& config, std::string_view text);
 
 /// As TOML: `"10s"`, `7717`, `["a"]`.
 std::string config_value_to_toml(const ServerConfig& config, const ConfigField& field);
+/// Numbers, texts and lists of texts; sizes and durations as the texts that TOML holds.
+Json config_value_to_json(const ServerConfig& config, const ConfigField& field);
 std::string toml_quote(std::string_view text);
 
 }  // namespace busbar::control
