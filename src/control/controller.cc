@@ -56,7 +56,9 @@ Result<std::unique_ptr<Controller>> Controller::start(Dependencies dependencies,
        {"live_jobs", std::to_string(controller->ledger_.live_jobs().size())},
        {"open_attempts", std::to_string(open.size())}});
   Controller* const raw = controller.get();
-  TRY(dependencies.engine.adopt(open, [raw](engine::Fact fact) { raw->post_fact(std::move(fact)); }));
+  TRY_ASSIGN(const std::vector<model::AttemptId> not_begun,
+             dependencies.engine.adopt(open, [raw](engine::Fact fact) { raw->post_fact(std::move(fact)); }));
+  for (const EngineOrder& order : controller->ledger_.orders_to_repeat(not_begun)) controller->carry_out(order);
   controller->thread_ = std::thread([raw] {
     pthread_setname_np(pthread_self(), "control");
     raw->run();

@@ -223,6 +223,41 @@ TEST_F(ControllerTest, StartsAgainAnAttemptThatTheEngineNeverGot) {
   EXPECT_EQ(done.attempts.front().exit_class, "infrastructure");
 }
 
+TEST_F(ControllerTest, AServerThatDiesWhileItStartsAJobCostsTheJobNothing) {
+  machine_ = std::make_shared<engine::FakeMachine>(engine::FakeMachineOptions{.creates_by_itself = false});
+  crash();
+  boot();
+  const auto outcome = submit("name: one\nrun: sleep 1000\n");
+  ASSERT_TRUE(outcome);
+  const model::JobId id = outcome->jobs.front().id;
+  for (int life = 0; life < 8; ++life) {  // more than the failures of the platform that a job is given
+    crash();
+    boot();
+  }
+  machine_->create_gang({id, 1});
+  const api::JobStatus running = listener_->wait(id, JobState::kRunning);
+  EXPECT_EQ(running.attempt, 1U);
+}
+
+TEST_F(ControllerTest, AStopThatNeverReachedTheEngineIsGivenAgain) {
+  const auto outcome = submit("name: one\nrun: sleep 1000\n");
+  ASSERT_TRUE(outcome);
+  const model::JobId id = outcome->jobs.front().id;
+  listener_->wait(id, JobState::kRunning);
+  crash();
+  {
+    // What a server does that dies between its commit and its order.
+    auto opened = store::open_sqlite_store({.path = dir_.path() + "/busbar.db", .is_synchronous_full = false});
+    ASSERT_TRUE(opened);
+    Ledger ledger(clock_, **opened, {});
+    ASSERT_TRUE(ledger.recover());
+    ASSERT_TRUE(ledger.cancel(id, std::nullopt, "ada", ""));
+    ASSERT_TRUE((*opened)->commit(ledger.take_step().transaction));
+  }
+  boot();
+  listener_->wait(id, JobState::kCancelled);
+}
+
 TEST_F(ControllerTest, RefusesWhatCanNeverFitWithTheProof) {
   const auto outcome = submit("name: big\nrun: exit 0\nresources: {accelerators: 'cpu:400'}\n");
   ASSERT_FALSE(outcome);

@@ -13,6 +13,13 @@ namespace {
 
 constexpr std::size_t kAllRows = 1'000'000'000;
 
+/// The barrier was not reached, so it was not opened: no code of the job has run in this attempt.
+bool may_begin_again(const JobRecord& record, const api::AttemptStatus& attempt) {
+  return record.state == model::JobState::kStarting &&
+         std::all_of(attempt.tasks.begin(), attempt.tasks.end(),
+                     [](const api::TaskStatus& task) { return task.state == "creating"; });
+}
+
 }  // namespace
 
 Ledger::Ledger(const Clock& clock, store::Store& store, LedgerOptions options)
@@ -72,7 +79,8 @@ std::vector<engine::AttemptLaunch> Ledger::open_attempts() const {
                                  .job_name = record.spec.name,
                                  .user = record.user,
                                  .image = record.spec.image,
-                                 .has_terminal = record.has_terminal};
+                                 .has_terminal = record.has_terminal,
+                                 .may_begin_again = may_begin_again(record, attempt)};
     for (const api::TaskStatus& task : attempt.tasks) {
       engine::TaskLaunch one{.rank = task.rank};
       if (const auto found = record.report_offsets.find(task.rank); found != record.report_offsets.end()) {
@@ -83,6 +91,27 @@ std::vector<engine::AttemptLaunch> Ledger::open_attempts() const {
     open.push_back(std::move(launch));
   }
   return open;
+}
+
+std::vector<EngineOrder> Ledger::orders_to_repeat(const std::vector<model::AttemptId>& not_begun) const {
+  std::vector<EngineOrder> orders;
+  for (const model::AttemptId attempt : not_begun) {
+    const auto record = jobs_.find(attempt.job);
+    const auto view = core_.find_job(attempt.job);
+    if (record == jobs_.end() || !view || !view->placement) continue;
+    orders.push_back(StartOrder{.attempt = attempt,
+                                .placement = *view->placement,
+                                .spec = record->second.spec,
+                                .user = record->second.user,
+                                .has_terminal = record->second.has_terminal});
+  }
+  for (const auto& [id, record] : jobs_) {
+    const bool is_open = !record.attempts.empty() && record.attempts.back().ended_ms == 0;
+    if (is_open && record.state == model::JobState::kStopping) {
+      orders.push_back(stop_order(record, {id, record.attempts.back().number}));
+    }
+  }
+  return orders;
 }
 
 Result<void> Ledger::observe_nodes(const std::vector<model::Node>& nodes) {

@@ -76,6 +76,9 @@ class Ledger {
   Result<void> recover();
   /// Attempts that should exist, for Engine::adopt.
   std::vector<engine::AttemptLaunch> open_attempts() const;
+  /// What was decided and committed but may not have reached the engine: the start of what it says has not begun, and
+  /// stops (idempotent there).
+  std::vector<EngineOrder> orders_to_repeat(const std::vector<model::AttemptId>& not_begun) const;
   /// Declares what the engine has; nodes that it no longer has become unreachable.
   Result<void> observe_nodes(const std::vector<model::Node>& nodes);
 
@@ -126,6 +129,7 @@ class Ledger {
   void carry_out(const sched::Finish& finish);
   void carry_out(const sched::Refuse& refuse);
   void carry_out(const sched::Block& block);
+  static StopOrder stop_order(const JobRecord& record, model::AttemptId attempt);
   void follow_state(JobRecord& record);
   void note(model::JobId job, std::string kind, std::string text, Json detail = {});
   JobRecord* find_live(model::JobId id);

@@ -98,10 +98,14 @@ void Ledger::carry_out(const sched::Stop& stop) {
   record->account.stopping(now_ms());
   record->reason = stop_text(stop);
   note(record->id, "stopping", record->reason);
-  const model::CheckpointPolicy& checkpoint = record->spec.checkpoint;
-  step_.orders.push_back(StopOrder{.attempt = stop.attempt,
-                                   .grace_ms = record->grace_override_ms.value_or(checkpoint.grace_ms),
-                                   .signal_first = signal_number(checkpoint.signal)});
+  step_.orders.push_back(stop_order(*record, stop.attempt));
+}
+
+StopOrder Ledger::stop_order(const JobRecord& record, model::AttemptId attempt) {
+  const model::CheckpointPolicy& checkpoint = record.spec.checkpoint;
+  return {.attempt = attempt,
+          .grace_ms = record.grace_override_ms.value_or(checkpoint.grace_ms),
+          .signal_first = signal_number(checkpoint.signal)};
 }
 
 void Ledger::carry_out(const sched::Requeue& requeue) {

@@ -45,6 +45,7 @@ class EngineContract : public ::testing::TestWithParam<EngineContractParam> {
     engine_ = fixture_->open();
     const auto adopted = engine_->adopt(active, facts_->sink());
     ASSERT_TRUE(adopted.has_value()) << adopted.error().to_string();
+    not_begun_ = *adopted;
   }
 
   void start_and_release(const AttemptLaunch& launch) {
@@ -67,6 +68,7 @@ class EngineContract : public ::testing::TestWithParam<EngineContractParam> {
 
   std::unique_ptr<EngineFixture> fixture_;
   std::unique_ptr<FactLog> facts_;
+  std::vector<model::AttemptId> not_begun_;
   std::unique_ptr<Engine> engine_;
 };
 
@@ -285,6 +287,28 @@ TEST_P(EngineContract, AnAttemptThatWasNeverMadeIsReportedAsLost) {
   ASSERT_EQ(ended.size(), 2U);
   EXPECT_EQ(ended[0].exit_class, model::ExitClass::kInfrastructure);
   EXPECT_NE(ended[0].detail.find("lost while the server was down"), std::string::npos);
+}
+
+TEST_P(EngineContract, AnAttemptThatMayBeginAgainAndWasNeverMadeWaitsForItsStart) {
+  AttemptLaunch launch = launch_of(30, {shell("exit 6")});
+  launch.may_begin_again = true;
+  reopen({launch});
+  EXPECT_EQ(not_begun_, std::vector{launch.id});
+  start_and_release(launch);
+  ASSERT_TRUE(facts_->wait_for<AttemptGone>());
+  ASSERT_EQ(facts_->all<TaskEnded>().size(), 1U);
+  EXPECT_EQ(facts_->all<TaskEnded>().at(0).exit_code, 6);
+}
+
+TEST_P(EngineContract, AGangAtTheBarrierDoesNotBeginAgainThoughItMight) {
+  AttemptLaunch launch = launch_of(31, {shell("exit 4")});
+  launch.may_begin_again = true;
+  ASSERT_TRUE(engine_->start(launch).has_value());
+  ASSERT_TRUE(facts_->wait_for<GangCreated>()) << first_detail();
+  reopen({launch});
+  EXPECT_TRUE(not_begun_.empty());
+  ASSERT_TRUE(facts_->wait_for<GangCreated>());
+  stop_and_wait(launch.id);
 }
 
 TEST_P(EngineContract, AttemptsThatTheServerDoesNotKnowAreRemoved) {

@@ -68,6 +68,8 @@ struct AttemptLaunch {
   std::string user = {};
   std::string image = "host";
   bool has_terminal = false;  ///< dev shells: each task gets a tty.
+  /// For adopt: the server's record has no GangCreated of it, so no user code can have run yet.
+  bool may_begin_again = false;
   std::vector<TaskLaunch> tasks = {};
 };
 
@@ -163,7 +165,10 @@ class Engine {
   /// Begins to deliver facts. `active`: attempts that should exist, by the server's own record; what exists is adopted
   /// and its facts (exits that happened meanwhile included) are delivered, what does not is reported as ended
   /// (kInfrastructure, "lost while the server was down") and gone; containers of no known attempt are removed.
-  virtual Result<void> adopt(const std::vector<AttemptLaunch>& active, FactSink sink) = 0;
+  ///
+  /// Returns the attempts that may begin again and whose containers were never complete: the engine has removed what
+  /// there was of them and waits for their start(). So a server that dies while it starts a job costs the job nothing.
+  virtual Result<std::vector<model::AttemptId>> adopt(const std::vector<AttemptLaunch>& active, FactSink sink) = 0;
 
   /// Makes rootfs and containers up to the barrier -> ImageReady, GangCreated, or TaskEnded(kInfrastructure) and
   /// AttemptGone. Idempotent by attempt id: a second call for a known attempt does nothing.

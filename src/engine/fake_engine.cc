@@ -103,8 +103,9 @@ Result<std::vector<model::Node>> FakeEngine::observe_nodes() {
   return machine_->state_->options.nodes;
 }
 
-Result<void> FakeEngine::adopt(const std::vector<AttemptLaunch>& active, FactSink sink) {
+Result<std::vector<model::AttemptId>> FakeEngine::adopt(const std::vector<AttemptLaunch>& active, FactSink sink) {
   FakeMachine::State& state = *machine_->state_;
+  std::vector<model::AttemptId> not_begun;
   {
     const std::lock_guard lock(state.mutex);
     if (state.is_watched) {
@@ -121,7 +122,13 @@ Result<void> FakeEngine::adopt(const std::vector<AttemptLaunch>& active, FactSin
     };
     std::erase_if(state.attempts, [&](const auto& entry) { return !is_active(entry.first) && !entry.second.is_gone; });
     for (const AttemptLaunch& launch : active) {
-      if (const FakeMachine::Attempt* known = state.find_locked(launch.id)) {
+      const FakeMachine::Attempt* known = state.find_locked(launch.id);
+      if (launch.may_begin_again && (known == nullptr || (!known->is_created && !known->is_gone))) {
+        state.attempts.erase(launch.id);
+        not_begun.push_back(launch.id);
+        continue;
+      }
+      if (known != nullptr) {
         for (const Fact& fact : known->history) {
           const auto* report = std::get_if<ReportLines>(&fact.body);
           if (report != nullptr && report->offset <= launch.tasks.at(report->task.rank).report_offset) {
@@ -144,7 +151,7 @@ Result<void> FakeEngine::adopt(const std::vector<AttemptLaunch>& active, FactSin
     }
   }
   deliverer_ = std::make_unique<Deliverer>(state, std::move(sink), delivery_);
-  return {};
+  return not_begun;
 }
 
 Result<void> FakeEngine::start(AttemptLaunch launch) {

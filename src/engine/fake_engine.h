@@ -81,7 +81,7 @@ class FakeEngine final : public Engine {
 
   std::vector<Capability> capabilities() const override;
   Result<std::vector<model::Node>> observe_nodes() override;
-  Result<void> adopt(const std::vector<AttemptLaunch>& active, FactSink sink) override;
+  Result<std::vector<model::AttemptId>> adopt(const std::vector<AttemptLaunch>& active, FactSink sink) override;
   Result<void> start(AttemptLaunch launch) override;
   Result<void> release(model::AttemptId attempt) override;
   Result<void> stop(model::AttemptId attempt, std::int64_t grace_ms, int signal_first) override;

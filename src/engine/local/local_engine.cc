@@ -32,6 +32,8 @@
 namespace busbar::engine {
 namespace {
 
+constexpr std::size_t kMaxEventBytes = std::size_t{16} << 20;
+
 constexpr std::chrono::seconds kLogCheckPeriod{2};
 constexpr std::chrono::seconds kLockTimeout{2};
 /// A socket's path ends in "/x123.sock" and takes 107 bytes.
@@ -51,7 +53,7 @@ class LocalEngine final : public Engine {
   Result<std::vector<model::Node>> observe_nodes() override {
     return std::vector{make_node(machine_, context_->options.cpu_cards)};
   }
-  Result<void> adopt(const std::vector<AttemptLaunch>& active, FactSink sink) override;
+  Result<std::vector<model::AttemptId>> adopt(const std::vector<AttemptLaunch>& active, FactSink sink) override;
   Result<void> start(AttemptLaunch launch) override;
   Result<void> release(model::AttemptId attempt) override;
   Result<void> stop(model::AttemptId attempt, std::int64_t grace_ms, int signal_first) override;
@@ -80,6 +82,8 @@ class LocalEngine final : public Engine {
   void check_logs();
   void remove_unknown(const std::set<model::AttemptId>& active);
   void remove_attempt(model::AttemptId id);
+  std::vector<AttemptEvent> recorded_events(model::AttemptId id) const;
+  bool was_never_complete(model::AttemptId id) const;
 
   std::unique_ptr<EngineContext> context_;
   os::UniqueFd lock_;
@@ -202,7 +206,7 @@ void LocalEngine::check_logs() {
   context_->reactor->after(kLogCheckPeriod, [this] { check_logs(); });
 }
 
-Result<void> LocalEngine::adopt(const std::vector<AttemptLaunch>& active, FactSink sink) {
+Result<std::vector<model::AttemptId>> LocalEngine::adopt(const std::vector<AttemptLaunch>& active, FactSink sink) {
   if (std::exchange(is_adopted_, true)) {
     return make_error(ErrorCode::kFailedPrecondition, "adopt was called before");
   }
@@ -217,7 +221,16 @@ Result<void> LocalEngine::adopt(const std::vector<AttemptLaunch>& active, FactSi
   for (const model::Node& node : nodes) {
     context_->deliver(context_->clock.now_ms(), NodeObserved{node});
   }
+  std::vector<model::AttemptId> not_begun;
   for (const AttemptLaunch& launch : active) {
+    if (launch.may_begin_again && was_never_complete(launch.id)) {
+      if (os::file_exists(context_->paths.attempt(launch.id))) {
+        remove_attempt(launch.id);
+        TRY(os::remove_tree(context_->paths.attempt(launch.id)));
+      }
+      not_begun.push_back(launch.id);
+      continue;
+    }
     auto runner = std::make_shared<AttemptRunner>(*context_, launch);
     {
       const std::lock_guard lock(mutex_);
@@ -225,7 +238,20 @@ Result<void> LocalEngine::adopt(const std::vector<AttemptLaunch>& active, FactSi
     }
     runner->adopt();
   }
-  return watch_exits();
+  TRY(watch_exits());
+  return not_begun;
+}
+
+/// Its containers were not all made, and nothing has ended it: there is nothing yet that could be lost.
+bool LocalEngine::was_never_complete(model::AttemptId id) const {
+  const std::vector<AttemptEvent> events = recorded_events(id);
+  return std::all_of(events.begin(), events.end(), [](const AttemptEvent& event) {
+    return event.kind == AttemptEvent::Kind::kStarted || event.kind == AttemptEvent::Kind::kImageReady;
+  });
+}
+
+std::vector<AttemptEvent> LocalEngine::recorded_events(model::AttemptId id) const {
+  return parse_events(id, os::read_file(context_->paths.events(id), kMaxEventBytes).value_or(""));
 }
 
 /// Ends what runs on behalf of attempts that the server does not know.
@@ -239,8 +265,7 @@ void LocalEngine::remove_unknown(const std::set<model::AttemptId>& active) {
     if (!id || active.contains(*id)) {
       continue;
     }
-    const std::string text = os::read_file(context_->paths.events(*id), std::size_t{16} << 20).value_or("");
-    const auto events = parse_events(*id, text);
+    const std::vector<AttemptEvent> events = recorded_events(*id);
     const bool is_gone = std::any_of(events.begin(), events.end(),
                                      [](const AttemptEvent& event) { return event.kind == AttemptEvent::Kind::kGone; });
     if (!is_gone) {

@@ -50,7 +50,9 @@ class EngineTestBase : public ::testing::Test {
     facts_ = std::make_unique<FactLog>();
     engine_ = fixture_.open();
     ASSERT_TRUE(engine_);
-    ASSERT_TRUE(engine_->adopt(active, facts_->sink()).has_value());
+    const auto adopted = engine_->adopt(active, facts_->sink());
+    ASSERT_TRUE(adopted.has_value()) << adopted.error().to_string();
+    not_begun_ = *adopted;
   }
 
   void start_and_release(const AttemptLaunch& launch) {
@@ -116,6 +118,7 @@ class EngineTestBase : public ::testing::Test {
 
   LocalFixture fixture_;
   std::unique_ptr<FactLog> facts_;
+  std::vector<model::AttemptId> not_begun_;
   std::unique_ptr<Engine> engine_;
 };
 

@@ -230,5 +230,33 @@ TEST_F(LocalCrash, AtRandomMomentsTheNextServerFinishesTheAttempt) {
   }
 }
 
+/// As the server does it: what had not reached the barrier begins again, so nothing is ever lost.
+TEST_F(LocalCrash, WhatHadNotReachedTheBarrierBeginsAgain) {
+  AttemptLaunch launch = launch_of(1, {shell("echo ran; exit 9"), shell("echo ran; exit 9")});
+  launch.may_begin_again = true;
+  std::random_device seed_source;
+  const unsigned seed = seed_source();
+  std::mt19937 random(seed);
+  for (int i = 0; i < 12; ++i) {
+    const unsigned delay_us = random() % 200'000;
+    SCOPED_TRACE("seed " + std::to_string(seed) + ", killed after " + std::to_string(delay_us) + " us");
+    crash(launch, [](const Fact& fact) { return std::holds_alternative<GangCreated>(fact.body); }, delay_us);
+    reopen({launch});
+    if (!not_begun_.empty()) {
+      ASSERT_TRUE(engine_->start(launch).has_value());
+    }
+    ASSERT_TRUE(facts_->wait_for<GangCreated>()) << detail();
+    ASSERT_TRUE(engine_->release(launch.id).has_value());
+    ASSERT_TRUE(facts_->wait_for<AttemptGone>()) << detail();
+    ASSERT_EQ(facts_->all<TaskEnded>().size(), launch.tasks.size());
+    for (const TaskEnded& ended : facts_->all<TaskEnded>()) {
+      EXPECT_EQ(ended.exit_code, 9) << ended.detail;
+      EXPECT_EQ(log(ended.task), "ran\n");
+    }
+    expect_clean();
+    ASSERT_TRUE(engine_->forget(launch.id).has_value());
+  }
+}
+
 }  // namespace
 }  // namespace busbar::engine
