@@ -12,6 +12,8 @@ for binary in build/bench/bench/*_bench; do
   printf '== %s\n' "$name"
   "$binary" --benchmark_out="build/bench-results/$name.json" --benchmark_out_format=json
 done
+printf '== control_scale\n'
+build/bench/bench/control_scale | tee build/bench-results/control_scale.txt
 for script in bench/*.py; do
   printf '== %s\n' "$script"
   BUSBAR_BIN="$PWD/build/release/bin/busbar" python3 "$script"
