@@ -9,6 +9,7 @@
 #include <chrono>
 #include <csignal>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/text.h"
@@ -161,6 +162,22 @@ std::vector<std::string> Runtime::list() const {
   return names;
 }
 
+namespace {
+
+std::set<std::int64_t> process_ids() {
+  std::set<std::int64_t> ids;
+  if (const auto entries = os::list_dir("/proc")) {
+    for (const os::DirEntry& entry : *entries) {
+      if (const auto pid = parse_int(entry.name)) {
+        ids.insert(*pid);
+      }
+    }
+  }
+  return ids;
+}
+
+}  // namespace
+
 void kill_workers(const std::string& container, const std::vector<std::string>& programs) {
   const std::string argument = std::string(1, '\0') + container + std::string(1, '\0');
   const auto is_program = [&](const std::string& path) {
@@ -169,28 +186,30 @@ void kill_workers(const std::string& container, const std::vector<std::string>& 
   const auto concerns = [&](const std::string& command) {
     return is_program(command.substr(0, command.find('\0'))) && command.find(argument) != std::string::npos;
   };
-  // One that forks while we look leaves a child that we may have passed: look again until there is nothing to kill.
-  for (bool must_look = true; must_look;) {
-    must_look = false;
-    const auto entries = os::list_dir("/proc");
-    if (!entries) {
-      return;
-    }
-    for (const os::DirEntry& entry : *entries) {
-      const auto pid = parse_int(entry.name);
-      if (!pid) {
-        continue;
-      }
-      const auto pidfd = os::open_pidfd(static_cast<pid_t>(*pid));
+  // One that forks while we look leaves a child that the list does not have, and may itself be gone, or a zombie
+  // without a name, before its turn comes (conmon forks and exits). So: look again after a kill, and as long as there
+  // is a process that was not in the list; bounded, since on a busy machine there always is one.
+  constexpr int kMaxLooks = 100;
+  std::set<std::int64_t> listed = process_ids();
+  for (int look = 0; look < kMaxLooks; ++look) {
+    bool must_look = false;
+    for (const std::int64_t pid : listed) {
+      const std::string proc = "/proc/" + std::to_string(pid);
+      const auto pidfd = os::open_pidfd(static_cast<pid_t>(pid));
       // Opened first: what the command line says is then about this very process.
-      const std::string command = os::read_file("/proc/" + entry.name + "/cmdline", 65536).value_or("");
+      const std::string command = os::read_file(proc + "/cmdline", 65536).value_or("");
       if (pidfd && concerns(command)) {
         must_look = os::signal_pidfd(pidfd->get(), SIGKILL).has_value() || must_look;
         os::wait_readable(pidfd->get(), std::chrono::seconds(5));
-      } else if (command.empty() && is_program(os::read_link("/proc/" + entry.name + "/exe").value_or(""))) {
+      } else if (command.empty() && is_program(os::read_link(proc + "/exe").value_or(""))) {
         must_look = true;  // in the middle of its exec
       }
     }
+    std::set<std::int64_t> now = process_ids();
+    if (!must_look && std::includes(listed.begin(), listed.end(), now.begin(), now.end())) {
+      return;
+    }
+    listed = std::move(now);
   }
 }
 
