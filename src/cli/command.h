@@ -123,6 +123,7 @@ Command replay_command();
 Command backup_command();
 Command restore_command();
 Command sim_replay_command();
+Command sim_fgd_command();
 Command schema_command();
 Command completion_command();
 Command version_command();
