@@ -47,12 +47,6 @@ std::int64_t PolicyJobs::served_ms(std::size_t job) const {
   return jobs_[job].served_ms + (is_running(job) ? now_ms_ - jobs_[job].started_ms : 0);
 }
 
-std::int64_t PolicyJobs::progress_ms(std::size_t job) const {
-  const Job& state = jobs_[job];
-  const std::int64_t ran_ms = is_running(job) ? now_ms_ - state.started_ms - machine_.start_ms - state.restart_ms : 0;
-  return state.saved_ms + std::max<std::int64_t>(ran_ms, 0);
-}
-
 bool PolicyJobs::reaches_limit(std::size_t job) const {
   const std::int64_t limit_ms = trace_.jobs[job].time_limit_ms;
   return limit_ms > 0 && trace_.jobs[job].work_ms - jobs_[job].saved_ms > limit_ms;
@@ -132,8 +126,7 @@ void PolicyJobs::preempt(std::size_t job) {
   recorder_.stop(job, now_ms_, {.restart_ms = restart_ms, .lost_ms = lost_ms, .is_preemption = true});
 }
 
-std::vector<std::size_t> PolicyJobs::end_due() {
-  std::vector<std::size_t> done;
+void PolicyJobs::end_due() {
   while (!endings_.empty() && endings_.begin()->first <= now_ms_) {
     const std::size_t job = endings_.begin()->second;
     const bool is_cut = reaches_limit(job);
@@ -145,13 +138,11 @@ std::vector<std::size_t> PolicyJobs::end_due() {
       recorder_.abandon(job, now_ms_);
     } else {
       recorder_.finish(job, now_ms_, restart_ms);
-      done.push_back(job);
     }
   }
   if (now_ms_ >= sampled_ms_ + std::max(kLeastSampleMs, trace_.jobs.back().submit_ms / kSamples)) {
     sample_stranded();
   }
-  return done;
 }
 
 void PolicyJobs::sample_stranded() {

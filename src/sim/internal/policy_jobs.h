@@ -37,8 +37,6 @@ class PolicyJobs {
   TimeMs first_start_ms(std::size_t job) const { return jobs_[job].first_start_ms; }
   /// True time on its cards until its end, were it started (or left) now.
   std::int64_t remaining_ms(std::size_t job) const;
-  /// Work done so far that is not lost yet.
-  std::int64_t progress_ms(std::size_t job) const;
   /// All time on its cards so far, restarts and lost work included.
   std::int64_t served_ms(std::size_t job) const;
   /// Jobs of one shape find room, or do not, together.
@@ -50,8 +48,8 @@ class PolicyJobs {
   bool try_start(std::size_t job);
   void start(std::size_t job, Spot spot);
   void preempt(std::size_t job);
-  /// Ends what is due by now; gives those whose work is done.
-  std::vector<std::size_t> end_due();
+  /// Ends what is due by now.
+  void end_due();
 
   RunResult take(std::optional<TimeMs> until_ms, std::string policy);
 
