@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "model/cluster.h"
 
 namespace busbar::chip {
 
@@ -25,18 +24,33 @@ struct EditMount {
   friend bool operator==(const EditMount&, const EditMount&) = default;
 };
 
+/// A program that the container runtime starts at a moment of the container's life (OCI runtime spec, "POSIX-platform
+/// hooks").
+struct EditHook {
+  std::string name = {};  ///< "createContainer", "prestart" ...
+  std::string path = {};
+  std::vector<std::string> args = {};
+  std::vector<std::string> env = {};
+  std::int64_t timeout_s = 0;  ///< 0: none.
+  friend bool operator==(const EditHook&, const EditHook&) = default;
+};
+
 /// What must change in a container's configuration so that it sees its cards and no others: the containerEdits of CDI
 /// 0.5.0, plus the CPU set for CPU cards.
 struct OciEdits {
   std::vector<DeviceNode> devices = {};
   std::vector<EditMount> mounts = {};
+  std::vector<EditHook> hooks = {};
   std::map<std::string, std::string> env = {};
   std::vector<std::uint32_t> cpu_set = {};  ///< Logical CPUs that belong to the granted CPU cards; empty: all.
+  std::vector<std::string> remarks = {};    ///< For people: which rule was used, how parts of a card are kept apart.
   friend bool operator==(const OciEdits&, const OciEdits&) = default;
 };
 
-/// The edits for these cards of one task. Pure. kUnsupported for a chip with no injection rule.
-Result<OciEdits> edits_for(const std::vector<model::Card>& granted);
+/// Adds `more` to `into`, the one way in which edits of every source come together: the same node, mount, hook or
+/// remark is kept once; a variable that both set keeps the later value. kFailedPrecondition if two things want to stand
+/// at the same place in the container.
+Result<void> merge_edits(OciEdits& into, const OciEdits& more);
 Json to_json(const OciEdits& edits);
 /// Reads what `to_json` wrote.
 Result<OciEdits> oci_edits_from_json(const Json& json);

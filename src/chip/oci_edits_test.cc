@@ -5,42 +5,37 @@
 namespace busbar::chip {
 namespace {
 
-model::Card cpu_card(std::uint16_t index, const std::string& device) {
-  return {.index = index, .chip = "cpu", .device = device};
+TEST(OciEdits, MergingKeepsWhatIsTheSameOnce) {
+  OciEdits edits{.devices = {{.path = "/dev/a"}}, .env = {{"A", "1"}}, .cpu_set = {5}};
+  const OciEdits more{.devices = {{.path = "/dev/a"}, {.path = "/dev/b"}},
+                      .mounts = {{.host_path = "/x", .container_path = "/x"}},
+                      .env = {{"A", "2"}},
+                      .cpu_set = {2, 5},
+                      .remarks = {"why"}};
+  ASSERT_TRUE(merge_edits(edits, more).has_value());
+  ASSERT_TRUE(merge_edits(edits, more).has_value());
+  EXPECT_EQ(edits.devices.size(), 2u);
+  EXPECT_EQ(edits.mounts.size(), 1u);
+  EXPECT_EQ(edits.env.at("A"), "2");
+  EXPECT_EQ(edits.cpu_set, (std::vector<std::uint32_t>{2, 5}));
+  EXPECT_EQ(edits.remarks.size(), 1u);
 }
 
-TEST(OciEdits, CpuCardsBecomeASortedCpuSetWithoutDuplicates) {
-  const auto edits = edits_for({cpu_card(0, "cpu:5"), cpu_card(1, "cpu:2"), cpu_card(2, "cpu:5")});
-  ASSERT_TRUE(edits.has_value());
-  EXPECT_EQ(edits->cpu_set, (std::vector<std::uint32_t>{2, 5}));
-  EXPECT_TRUE(edits->devices.empty());
-}
-
-TEST(OciEdits, NoCardsChangeNothing) {
-  EXPECT_EQ(edits_for({}).value(), OciEdits{});
-}
-
-TEST(OciEdits, AChipWithoutARuleIsUnsupported) {
-  const auto edits = edits_for({{.index = 0, .chip = "abacus", .device = "pci:0000:3b:00.0"}});
-  ASSERT_FALSE(edits.has_value());
-  EXPECT_EQ(edits.error().code, ErrorCode::kUnsupported);
-  EXPECT_NE(edits.error().message.find("abacus"), std::string::npos);
-}
-
-TEST(OciEdits, AMalformedCpuDeviceIsRefused) {
-  for (const std::string device : {"cpu:", "cpu:-1", "cpu:x", "3", "cpu:99999999"}) {
-    SCOPED_TRACE(device);
-    const auto edits = edits_for({cpu_card(0, device)});
-    ASSERT_FALSE(edits.has_value());
-    EXPECT_EQ(edits.error().code, ErrorCode::kInvalidArgument);
-  }
+TEST(OciEdits, TwoThingsAtOnePlaceAreRefused) {
+  OciEdits edits{.devices = {{.path = "/dev/a"}}, .mounts = {{.host_path = "/x", .container_path = "/m"}}};
+  EXPECT_FALSE(merge_edits(edits, {.devices = {{.path = "/dev/a", .host_path = "/dev/b"}}}).has_value());
+  EXPECT_FALSE(merge_edits(edits, {.mounts = {{.host_path = "/y", .container_path = "/m"}}}).has_value());
 }
 
 TEST(OciEdits, SurviveJson) {
-  const OciEdits edits{.devices = {{.path = "/dev/a", .host_path = "/dev/b", .permissions = "rwm"}},
-                       .mounts = {{.host_path = "/usr/lib/x", .container_path = "/lib/x", .options = {"ro", "bind"}}},
-                       .env = {{"VISIBLE", "0,1"}, {"EQUALS", "a=b"}},
-                       .cpu_set = {1, 3}};
+  const OciEdits edits{
+      .devices = {{.path = "/dev/a", .host_path = "/dev/b", .permissions = "rwm"}},
+      .mounts = {{.host_path = "/usr/lib/x", .container_path = "/lib/x", .options = {"ro", "bind"}}},
+      .hooks =
+          {{.name = "createContainer", .path = "/usr/bin/hook", .args = {"hook", "x"}, .env = {"A=b"}, .timeout_s = 5}},
+      .env = {{"VISIBLE", "0,1"}, {"EQUALS", "a=b"}},
+      .cpu_set = {1, 3},
+      .remarks = {"by the rule"}};
   EXPECT_EQ(oci_edits_from_json(to_json(edits)).value(), edits);
 }
 

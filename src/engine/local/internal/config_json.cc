@@ -293,6 +293,24 @@ Json linux_part(const ConfigInput& input) {
   return result;
 }
 
+/// The cards' hooks, by the moment at which the runtime starts them.
+Json hooks_of(const std::vector<chip::EditHook>& hooks) {
+  Json result = Json::object();
+  for (const chip::EditHook& hook : hooks) {
+    Json item = Json::object({{"path", hook.path}, {"args", texts(hook.args)}});
+    if (!hook.env.empty()) {
+      item.set("env", texts(hook.env));
+    }
+    if (hook.timeout_s > 0) {
+      item.set("timeout", hook.timeout_s);
+    }
+    Json list = result[hook.name];
+    list.push(std::move(item));
+    result.set(hook.name, std::move(list));
+  }
+  return result;
+}
+
 Result<void> check_path(const std::string& path, const std::string& what) {
   if (!path.starts_with('/') || path.find('\0') != std::string::npos) {
     return make_error(ErrorCode::kInvalidArgument, what + " \"" + path + "\" is not an absolute path");
@@ -359,7 +377,7 @@ Result<void> check_launch(const AttemptLaunch& launch) {
 Result<Json> make_config(const ConfigInput& input) {
   TRY(check_task(input.task));
   TRY_ASSIGN(const User user, parse_user(input.rootfs.user));
-  return Json::object(
+  Json config = Json::object(
       {{"ociVersion", "1.0.2"},
        {"process", process(input, user)},
        {"root", Json::object({{"path", "rootfs"}, {"readonly", false}})},
@@ -369,6 +387,10 @@ Result<Json> make_config(const ConfigInput& input) {
                                      {"busbar.task", model::TaskId{input.launch.id, input.task.rank}.to_string()},
                                      {"busbar.user", input.launch.user}})},
        {"linux", linux_part(input)}});
+  if (!input.task.device_edits.hooks.empty()) {
+    config.set("hooks", hooks_of(input.task.device_edits.hooks));
+  }
+  return config;
 }
 
 Json make_exec_process(const Json& config, const std::vector<SecretFile>& secrets, const ExecRequest& request) {
