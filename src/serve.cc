@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "chip_files.h"
 #include "control/config.h"
 #include "control/server.h"
 #include "control/server_file.h"
@@ -81,12 +82,14 @@ Result<control::Server::Dependencies> make_dependencies(const control::ServerCon
                                .node_name = config.node_name,
                                .masked_paths = config.masked_paths};
   TRY_ASSIGN(std::unique_ptr<engine::Engine> engine, engine::make_local_engine(options, std::move(providers), clock));
+  TRY_ASSIGN(chip::Catalogue catalogue, read_catalogue(config.chips_dir));
   return control::Server::Dependencies{.store = std::move(store),
                                        .engine = std::move(engine),
                                        .clock = clock,
                                        .random = random,
                                        .version = BUSBAR_VERSION,
-                                       .build_id = BUSBAR_BUILD_ID};
+                                       .build_id = BUSBAR_BUILD_ID,
+                                       .catalogue = std::move(catalogue)};
 }
 
 Result<void> run_server(const cli::ServerCommandOptions& options) {

@@ -44,6 +44,7 @@ struct ServerConfig {
   std::string node_name = {};
   std::int64_t cpu_cards = 0;
   std::vector<std::string> masked_paths = {};
+  std::string chips_dir = "/etc/busbar/chips.d";
   std::int64_t log_max_bytes = 64 << 20;
   std::int64_t log_files = 3;
 

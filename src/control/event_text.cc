@@ -95,17 +95,15 @@ int signal_number(const std::string& name) {
   return 0;
 }
 
-std::int64_t peak_gflops_of(const sched::Core& core, const model::JobSpec& spec, const model::Placement& placement) {
-  if (placement.tasks.empty() || placement.tasks.front().cards.empty()) return 0;
+std::optional<chip::Denominator> peak_of(const chip::Catalogue& catalogue, const sched::Core& core,
+                                         const model::JobSpec& spec, const model::Placement& placement) {
+  if (placement.tasks.empty() || placement.tasks.front().cards.empty()) return std::nullopt;
   const model::Node* node = core.find_node(placement.tasks.front().node);
   const std::uint16_t index = placement.tasks.front().cards.front();
-  if (node == nullptr || index >= node->cards.size()) return 0;
+  if (node == nullptr || index >= node->cards.size()) return std::nullopt;
   std::string precision = spec.efficiency.precision.empty() ? spec.precision : spec.efficiency.precision;
   if (precision.empty()) precision = "fp32";
-  for (const auto& [name, gflops] : node->cards[index].peak_gflops) {
-    if (name == precision) return gflops;
-  }
-  return 0;
+  return chip::denominator_for(catalogue, node->cards[index].chip, node->cards[index].peak_gflops, precision);
 }
 
 }  // namespace busbar::control

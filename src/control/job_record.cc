@@ -5,21 +5,11 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "control/chip_requests.h"
 #include "model/job_json.h"
 
 namespace busbar::control {
 namespace {
-
-const std::vector<model::AcceleratorRequest>& no_accelerators() {
-  static const std::vector<model::AcceleratorRequest> none;
-  return none;
-}
-
-std::vector<model::AcceleratorRequest> alternatives(const model::JobSpec& spec) {
-  if (!spec.any_of.empty()) return spec.any_of;
-  if (spec.resources.accelerators) return {*spec.resources.accelerators};
-  return no_accelerators();
-}
 
 api::ProgressStatus progress_status(const JobRecord& record) {
   const launch::EfficiencyAccount::Progress progress = record.account.progress();
@@ -43,7 +33,7 @@ api::EfficiencyStatus efficiency_status(const JobRecord& record, TimeMs now_ms) 
     status.total_milli_card_ms += totals[i];
   }
   const auto mfu = launch::model_flops_utilisation(record.spec, record.account.progress(), record.peak_gflops,
-                                                   accounted_milli_cards(record.spec));
+                                                   accounted_milli_cards(record.spec), record.peak_kind);
   if (mfu) {
     status.mfu = mfu->value;
     status.mfu_denominator = mfu->denominator;
@@ -69,13 +59,13 @@ Json offsets_json(const JobRecord& record) {
 }  // namespace
 
 std::int64_t accounted_milli_cards(const model::JobSpec& spec) {
-  const auto requests = alternatives(spec);
+  const auto requests = requested_cards(spec);
   const std::int64_t per_node = requests.empty() ? 1000 : requests.front().per_node.value;
   return per_node * spec.max_nodes;
 }
 
 std::string cards_text(const model::JobSpec& spec) {
-  const auto requests = alternatives(spec);
+  const auto requests = requested_cards(spec);
   if (requests.empty()) return "";
   std::string text;
   for (const model::AcceleratorRequest& request : requests) {
@@ -125,7 +115,8 @@ store::JobRow to_row(const JobRecord& record) {
   Json private_part = Json::object({{"account", record.account.to_json()},
                                     {"offsets", offsets_json(record)},
                                     {"has_terminal", record.has_terminal},
-                                    {"peak_gflops", record.peak_gflops}});
+                                    {"peak_gflops", record.peak_gflops},
+                                    {"peak_kind", record.peak_kind}});
   if (record.grace_override_ms) private_part.set("grace_override_ms", *record.grace_override_ms);
   status.set("server", std::move(private_part));
   return {.id = record.id,
@@ -169,28 +160,31 @@ Result<JobRecord> from_row(const store::JobRow& row) {
   for (const auto& [rank, offset] : private_part["offsets"].members()) {
     record.report_offsets[static_cast<std::uint32_t>(std::stoul(rank))] = static_cast<std::uint64_t>(offset.as_int());
   }
+  if (const Json* kind = private_part.find("peak_kind")) record.peak_kind = kind->as_string();
   if (const Json* grace = private_part.find("grace_override_ms")) record.grace_override_ms = grace->as_int();
   return record;
 }
 
-sched::JobRequest to_request(const JobRecord& record, std::vector<sched::JobRequest::Dependency> dependencies) {
+Result<sched::JobRequest> to_request(const JobRecord& record, const chip::Catalogue& catalogue,
+                                     std::vector<sched::JobRequest::Dependency> dependencies) {
   const model::JobSpec& spec = record.spec;
-  return {.id = record.id,
-          .name = spec.name,
-          .queue = spec.queue,
-          .user = record.user,
-          .priority = spec.priority,
-          .min_nodes = spec.min_nodes,
-          .max_nodes = spec.max_nodes,
-          .accelerators = alternatives(spec),
-          .cpus = spec.resources.cpus,
-          .memory = spec.resources.memory,
-          .topology = spec.topology,
-          .time_limit_ms = spec.time_limit_ms,
-          .restart = spec.restart,
-          .group = spec.array_parallel > 0 ? record.array : model::JobId{},
-          .group_parallel = spec.array_parallel,
-          .after = std::move(dependencies)};
+  TRY_ASSIGN(std::vector<model::AcceleratorRequest> accelerators, expand_accelerators(catalogue, spec));
+  return sched::JobRequest{.id = record.id,
+                           .name = spec.name,
+                           .queue = spec.queue,
+                           .user = record.user,
+                           .priority = spec.priority,
+                           .min_nodes = spec.min_nodes,
+                           .max_nodes = spec.max_nodes,
+                           .accelerators = std::move(accelerators),
+                           .cpus = spec.resources.cpus,
+                           .memory = spec.resources.memory,
+                           .topology = spec.topology,
+                           .time_limit_ms = spec.time_limit_ms,
+                           .restart = spec.restart,
+                           .group = spec.array_parallel > 0 ? record.array : model::JobId{},
+                           .group_parallel = spec.array_parallel,
+                           .after = std::move(dependencies)};
 }
 
 }  // namespace busbar::control

@@ -8,6 +8,7 @@
 
 #include "api/types.h"
 #include "base/error.h"
+#include "chip/catalogue.h"
 #include "launch/efficiency.h"
 #include "model/job.h"
 #include "sched/core.h"
@@ -37,7 +38,8 @@ struct JobRecord {
   std::string message = {};                                    ///< The SDK's last message.
   std::map<std::uint32_t, std::uint64_t> report_offsets = {};  ///< Of the current attempt, by rank.
   std::optional<std::int64_t> grace_override_ms = {};
-  std::int64_t peak_gflops = 0;  ///< Of one granted card at the job's precision; 0: unknown.
+  std::int64_t peak_gflops = 0;             ///< Of one granted card at the job's precision; 0: unknown.
+  std::string peak_kind = "nominal-dense";  ///< chip::denominator_name of that peak.
 
   api::AttemptStatus* current_attempt() { return attempts.empty() ? nullptr : &attempts.back(); }
 };
@@ -53,7 +55,9 @@ api::JobStatus to_status(const JobRecord& record, TimeMs now_ms, Detail detail);
 store::JobRow to_row(const JobRecord& record);
 Result<JobRecord> from_row(const store::JobRow& row);
 
-/// The core's view of a job: what it needs to place it. `dependencies` are resolved by the caller.
-sched::JobRequest to_request(const JobRecord& record, std::vector<sched::JobRequest::Dependency> dependencies);
+/// The core's view of a job: what it needs to place it, with names of chips made ids of the catalogue. `dependencies`
+/// are resolved by the caller.
+Result<sched::JobRequest> to_request(const JobRecord& record, const chip::Catalogue& catalogue,
+                                     std::vector<sched::JobRequest::Dependency> dependencies);
 
 }  // namespace busbar::control

@@ -11,6 +11,7 @@
 #include "api/types.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "chip/builtin_catalogue.h"
 #include "control/job_record.h"
 #include "engine/engine.h"
 #include "sched/core.h"
@@ -22,6 +23,8 @@ namespace busbar::control {
 struct LedgerOptions {
   std::uint64_t snapshot_every_steps = 1'000;
   std::vector<model::Queue> queues = {};  ///< Of the configuration; made or changed at start.
+  /// What names of chips mean; borrowed.
+  const chip::Catalogue* catalogue = &chip::builtin_catalogue();
 };
 
 /// What a user asks to run, already parsed: one spec, or the members of an array in index order.

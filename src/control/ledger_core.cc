@@ -78,7 +78,9 @@ void Ledger::carry_out(const sched::Place& place) {
   record->attempts.push_back(std::move(attempt));
   record->report_offsets.clear();
   record->reason = place.reason;
-  record->peak_gflops = peak_gflops_of(core_, record->spec, place.placement);
+  const auto peak = peak_of(*options_.catalogue, core_, record->spec, place.placement);
+  record->peak_gflops = peak ? peak->gflops : 0;
+  record->peak_kind = chip::denominator_name(peak ? peak->kind : chip::Denominator::Kind::kNominalDense);
   record->account.placed(at_ms);
   follow_state(*record);
   note(record->id, "placed", placed_text(record->attempts.back(), place.reason));

@@ -95,7 +95,7 @@ Result<SubmitOutcome> Ledger::submit(SubmitCommand command) {
                      .has_terminal = command.has_terminal,
                      .submitted_ms = at_ms};
     record.account = launch::EfficiencyAccount(at_ms, accounted_milli_cards(record.spec));
-    sched::JobRequest request = to_request(record, dependencies);
+    TRY_ASSIGN(sched::JobRequest request, to_request(record, *options_.catalogue, dependencies));
     request.may_wait_infeasible = command.may_wait_infeasible;
     refusal_.clear();
     TRY_ASSIGN(const std::vector<sched::Decision> decisions,
@@ -155,7 +155,7 @@ Result<model::Placement> Ledger::placement_when_empty(const model::JobSpec& spec
   for (const model::Queue& queue : core_.queues())
     TRY(empty.apply({.time_ms = now_ms(), .body = sched::QueueChanged{queue}}));
   JobRecord record{.id = model::JobId{last_job_id_ + 1}, .spec = spec};
-  sched::JobRequest request = to_request(record, {});
+  TRY_ASSIGN(sched::JobRequest request, to_request(record, *options_.catalogue, {}));
   TRY_ASSIGN(const std::vector<sched::Decision> decisions,
              empty.apply({.time_ms = now_ms(), .body = sched::JobSubmitted{std::move(request)}}));
   for (const sched::Decision& decision : decisions) {

@@ -29,6 +29,7 @@ class Rest final : public net::HttpHandler {
     engine::Engine& engine;
     store::Store& store;
     const PlanLaunchBuilder& launches;
+    const chip::Catalogue& catalogue;
     const TokenAuth* auth;  ///< nullptr: open to everybody who can connect (`auth = none`).
     const SecretBox& secrets;
     LogStreamer& logs;

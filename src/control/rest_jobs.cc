@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "chip/injection.h"
+#include "control/chip_requests.h"
 #include "control/internal/event_text.h"
 #include "control/internal/query.h"
 #include "control/rest.h"
@@ -68,6 +70,26 @@ Result<store::JobFilter> filter_from(const net::HttpRequest& request) {
   return filter;
 }
 
+/// What a task would be given on a node that had the cards, for each chip that would do; for chips that no node has.
+Json assumed_edits(const chip::Catalogue& catalogue, const model::JobSpec& spec) {
+  Json list = Json::array();
+  const auto alternatives = expand_accelerators(catalogue, spec);
+  if (!alternatives) return list;
+  for (const model::AcceleratorRequest& request : *alternatives) {
+    if (request.chip.empty()) continue;
+    const auto cards = static_cast<std::uint32_t>(std::max<std::int64_t>(1, request.per_node.value / 1000));
+    const chip::HostCards host = chip::assumed_host(catalogue, request.chip, cards);
+    std::vector<std::string> granted;
+    for (const chip::CardFacts& card : host.cards) granted.push_back(card.device);
+    const auto edits =
+        chip::edits_for(catalogue, host, granted, {std::min<std::int64_t>(1000, request.per_node.value)});
+    Json item = Json::object({{"chip", request.chip}, {"cards", std::int64_t{cards}}});
+    edits ? item.set("edits", chip::to_json(*edits)) : item.set("error", edits.error().message);
+    list.push(std::move(item));
+  }
+  return list;
+}
+
 Json env_json(const std::map<std::string, std::string>& env) {
   Json json = Json::object();
   for (const auto& [name, value] : env) json.set(name, value);
@@ -82,6 +104,7 @@ void Rest::submit(const CallPtr& call) {
   auto request = api::from_json_strict<api::SubmitRequest>(*json);
   if (!request) return call->refuse(request.error());
   launch::ParsedJob parsed = parse_submitted(*request);
+  if (parsed.is_valid) check_chips(d_.catalogue, parsed);
   std::vector<api::Diagnostic> diagnostics = to_api(parsed.diagnostics);
   if (!parsed.is_valid) {
     const auto errors =
@@ -114,7 +137,20 @@ void Rest::dry_run(const CallPtr& call, std::vector<model::JobSpec> members, std
   command(call, 200,
           [this, call, members = std::move(members), warnings = std::move(warnings)](Ledger& ledger) -> Result<Json> {
             const model::JobSpec& spec = members.front();
-            TRY_ASSIGN(model::Placement placement, ledger.placement_when_empty(spec));
+            const auto found = ledger.placement_when_empty(spec);
+            if (!found) {
+              const Json assumed = assumed_edits(d_.catalogue, spec);
+              if (found.error().code != ErrorCode::kInfeasible || assumed.items().empty()) {
+                return tl::unexpected(found.error());
+              }
+              return api::to_json(
+                  api::SubmitAnswer{.warnings = warnings,
+                                    .dry_run = Json::object({{"members", static_cast<std::int64_t>(members.size())},
+                                                             {"job", model::to_json(spec)},
+                                                             {"no_placement", found.error().message},
+                                                             {"assumed", assumed}})});
+            }
+            const model::Placement& placement = *found;
             const StartOrder order{.attempt = {{0}, 1}, .placement = placement, .spec = spec, .user = call->user};
             TRY_ASSIGN(const engine::AttemptLaunch launch, d_.launches.preview(order, ledger));
             TRY_ASSIGN(std::vector<Json> configs, d_.engine.preview(launch));

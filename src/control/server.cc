@@ -74,7 +74,7 @@ Result<void> RunningServer::open() {
   TRY_ASSIGN(logs_, LogStreamer::start());
   engine::Engine& engine = *dependencies_.engine;
   watchers_ = std::make_unique<Watchers>(engine, *logs_);
-  launches_ = std::make_unique<PlanLaunchBuilder>(engine, *secret_box_);
+  launches_ = std::make_unique<PlanLaunchBuilder>(engine, *secret_box_, dependencies_.catalogue);
   TRY_ASSIGN(controller_,
              Controller::start({.store = *dependencies_.store,
                                 .engine = engine,
@@ -83,7 +83,8 @@ Result<void> RunningServer::open() {
                                 .clock = dependencies_.clock,
                                 .metrics = metrics_},
                                {.snapshot_every_steps = static_cast<std::uint64_t>(config_.snapshot_every_steps),
-                                .queues = config_.queues}));
+                                .queues = config_.queues,
+                                .catalogue = &dependencies_.catalogue}));
   return open_http();
 }
 
@@ -102,6 +103,7 @@ Result<void> RunningServer::open_http() {
                                                     .engine = *dependencies_.engine,
                                                     .store = *dependencies_.store,
                                                     .launches = *launches_,
+                                                    .catalogue = dependencies_.catalogue,
                                                     .auth = auth_ ? &*auth_ : nullptr,
                                                     .secrets = *secret_box_,
                                                     .logs = *logs_,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "chip/catalogue.h"
 #include "control/config.h"
 #include "engine/engine.h"
 #include "store/store.h"
@@ -23,6 +24,7 @@ class Server {
     Random& random;
     std::string version = {};
     std::string build_id = {};
+    chip::Catalogue catalogue = {};
   };
 
   /// Recovers, re-adopts what runs, listens. The state directory must exist and be locked by the caller

@@ -242,7 +242,8 @@ EfficiencyAccount::Progress EfficiencyAccount::progress() const {
 }
 
 std::optional<Mfu> model_flops_utilisation(const model::JobSpec& spec, const EfficiencyAccount::Progress& progress,
-                                           std::int64_t peak_gflops_per_card, std::int64_t milli_cards) {
+                                           std::int64_t peak_gflops_per_card, std::int64_t milli_cards,
+                                           std::string_view peak_kind) {
   const model::EfficiencyHint& hint = spec.efficiency;
   // Forward and backward pass of a dense transformer: 6 FLOPs a parameter and token (Kaplan et al. 2020, section 2.1).
   constexpr double kFlopsPerParameter = 6;
@@ -259,7 +260,8 @@ std::optional<Mfu> model_flops_utilisation(const model::JobSpec& spec, const Eff
   }
   const double peak = static_cast<double>(peak_gflops_per_card) * 1e9 * static_cast<double>(milli_cards) / 1000.0;
   std::string precision = !hint.precision.empty() ? hint.precision : spec.precision;
-  return Mfu{.value = achieved / peak, .denominator = "nominal-dense " + (precision.empty() ? "fp32" : precision)};
+  return Mfu{.value = achieved / peak,
+             .denominator = std::string(peak_kind) + " " + (precision.empty() ? "fp32" : precision)};
 }
 
 }  // namespace busbar::launch

@@ -121,12 +121,14 @@ class EfficiencyAccount {
 };
 
 /// Model FLOPs utilisation: achieved FLOP/s over the cards' dense peak at the precision. nullopt if the job gives no
-/// FLOPs or the chip has no peak. `denominator` names what was compared with: "nominal-dense fp32".
+/// FLOPs or the chip has no peak. `denominator` names what was compared with: "nominal-dense fp32". `peak_kind` says
+/// what the peak is: "nominal-dense" or "measured-GEMM".
 struct Mfu {
   double value = 0;
   std::string denominator = {};
 };
 std::optional<Mfu> model_flops_utilisation(const model::JobSpec& spec, const EfficiencyAccount::Progress& progress,
-                                           std::int64_t peak_gflops_per_card, std::int64_t milli_cards);
+                                           std::int64_t peak_gflops_per_card, std::int64_t milli_cards,
+                                           std::string_view peak_kind = "nominal-dense");
 
 }  // namespace busbar::launch

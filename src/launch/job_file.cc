@@ -34,6 +34,7 @@ ParsedJob parse_document(YamlNode document, const std::vector<std::string>& over
   ParsedJob parsed{.is_valid = !reader.has_errors()};
   parsed.diagnostics = reader.take_diagnostics();
   parsed.spec = std::move(reader.spec());
+  parsed.positions = reader.positions();
   return parsed;
 }
 

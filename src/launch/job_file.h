@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +26,8 @@ struct ParsedJob {
   model::JobSpec spec = {};
   std::vector<Diagnostic> diagnostics = {};  ///< In file order.
   bool is_valid = false;
+  /// Where each field's value stands, for those who know more of its meaning: "resources.accelerators".
+  std::map<std::string, TextPosition, std::less<>> positions = {};
 };
 
 /// A job file (YAML or JSON) to the effective job: aliases resolved, defaults filled in, every error found in one pass

@@ -125,11 +125,28 @@ TEST(JobFile, NamesOfOtherProductsAreAccepted) {
                     "depends_on: 3"),
             plain);
   EXPECT_EQ(spec_of("run: x\nresources: {nvidia.com/gpu: 8}").resources.accelerators,
-            (model::AcceleratorRequest{.chip = "nvidia", .per_node = {8000}}));
+            (model::AcceleratorRequest{.chip = "nvidia.com/gpu", .per_node = {8000}}));
+  EXPECT_EQ(spec_of("run: x\nresources: {cambricon.com/mlu: '2'}").resources.accelerators,
+            (model::AcceleratorRequest{.chip = "cambricon.com/mlu", .per_node = {2000}}));
   EXPECT_EQ(spec_of("run: x\nresources: {accelerators: {H100: 8}}").resources.accelerators,
             (model::AcceleratorRequest{.chip = "H100", .per_node = {8000}}));
   EXPECT_EQ(spec_of("run: x\nsecrets: {TOKEN: hub}").secrets,
             (std::vector<model::SecretRef>{{.name = "hub", .env = "TOKEN"}}));
+}
+
+TEST(JobFile, FiguresOfACardAreMinimaAndNeedCards) {
+  const JobSpec spec = spec_of(
+      "run: x\nprecision: bf16\nresources: {accelerators: 8, min_card_memory: 40GiB, min_card_tflops: 312.5, "
+      "min_card_link: 600}");
+  EXPECT_EQ(spec.resources.min_card_memory, (Bytes{40LL << 30}));
+  EXPECT_EQ(spec.resources.min_card_gflops, 312'500);
+  EXPECT_EQ(spec.resources.min_card_link_mbps, 600'000);
+  EXPECT_EQ(spec_of(model::to_json(spec).dump(), {}, ""), spec);
+  for (const char* wrong :
+       {"run: x\nresources: {min_card_memory: 40GiB}", "run: x\nresources: {accelerators: 8, min_card_tflops: 300}",
+        "run: x\nresources: {accelerators: 8, min_card_link: 600GB/s}"}) {
+    EXPECT_FALSE(parse_job_file(wrong, {}, "/").is_valid) << wrong;
+  }
 }
 
 TEST(JobFile, AllErrorsComeInOneAnswerInFileOrder) {

@@ -81,9 +81,18 @@ bool matches_keyword(const std::string& keyword, const Json& rule, const Json& s
       return property == nullptr || matches(*property, member.second);
     });
   }
+  if (keyword == "patternProperties") {
+    // The one pattern there is: keys of the form "vendor.com/name".
+    return rule.members().size() == 1 &&
+           std::all_of(value.members().begin(), value.members().end(), [&](const auto& member) {
+             return member.first.find('/') == std::string::npos || matches(rule.members()[0].second, member.second);
+           });
+  }
   if (keyword == "additionalProperties") {
     return std::all_of(value.members().begin(), value.members().end(), [&](const auto& member) {
-      const bool is_known = schema["properties"].find(member.first) != nullptr;
+      const bool is_known =
+          schema["properties"].find(member.first) != nullptr ||
+          (schema.find("patternProperties") != nullptr && member.first.find('/') != std::string::npos);
       return is_known || (rule.is_bool() ? rule.as_bool() : matches(rule, member.second));
     });
   }
@@ -167,7 +176,9 @@ TEST(Schema, AgreesWithTheParser) {
        {"run: x", "run: [a, b]", "run: x\nnodes: 2..8", "run: x\nenv: [A=1]", "run: x\nrestart: 3",
         "run: x\nrestart: {max: 3, on: user}", "run: x\ncheckpoint: /a", "run: x\nports: {http: 80}",
         "run: x\nports: [80, http]", "run: x\nsecrets: {A: b}", "run: x\nvolumes: [{source: /a, target: /b}]",
-        "run: x\nnum_nodes: 2", "run: x\nresources: {accelerators: {H100: 8}}", "run: x\nslurm_environment: true",
+        "run: x\nnum_nodes: 2", "run: x\nresources: {accelerators: {H100: 8}}", "run: x\nresources: {nvidia.com/gpu: 8}",
+        "run: x\nresources: {accelerators: 1, min_card_memory: 40GiB, min_card_link: 600}",
+        "run: x\nresources: {nvidia.com/gpu: [8]}", "run: x\nslurm_environment: true",
         // And what both refuse.
         "run: x\ncolour: red", "run: x\nresources: {memroy: 1}", "run: {a: b}", "run: x\nlauncher: deepspeed",
         "run: x\nprocs_per_node: 0", "run: x\ntopology: {required: rack}", "run: x\ndatasets: [a]",

@@ -29,7 +29,7 @@ enum class ExitClass {
 
 /// A chip by name or kind, and how many milli-cards of it each node of the gang needs.
 struct AcceleratorRequest {
-  std::string chip = {};  ///< Empty: any chip except "cpu". "cpu": CPU cards.
+  std::string chip = {};  ///< As the user wrote it, or an id of the catalogue. Empty: any but "cpu". "cpu": CPU cards.
   MilliCards per_node = {};
   friend bool operator==(const AcceleratorRequest&, const AcceleratorRequest&) = default;
 };
@@ -40,6 +40,10 @@ struct Resources {
   Bytes memory = {};    ///< Per task limit; 0: no limit.
   Bytes shm_size = {};  ///< /dev/shm; 0: 64 MiB, as container runtimes do.
   Bytes disk = {};      ///< Scratch, the private writable layer; 0: no limit.
+  // What each card must be known to have, by the chip catalogue; 0: no matter.
+  Bytes min_card_memory = {};
+  std::int64_t min_card_gflops = 0;     ///< Dense, at the job's precision.
+  std::int64_t min_card_link_mbps = 0;  ///< Between cards, both directions, MB/s.
   friend bool operator==(const Resources&, const Resources&) = default;
 };
 

@@ -60,6 +60,13 @@ Json to_json(const Resources& resources) {
   set_number(json, "memory", resources.memory.value);
   set_number(json, "shm_size", resources.shm_size.value);
   set_number(json, "disk", resources.disk.value);
+  set_number(json, "min_card_memory", resources.min_card_memory.value);
+  if (resources.min_card_gflops != 0) {
+    json.set("min_card_tflops", milli_to_json(resources.min_card_gflops));
+  }
+  if (resources.min_card_link_mbps != 0) {
+    json.set("min_card_link", milli_to_json(resources.min_card_link_mbps));
+  }
   return json;
 }
 
@@ -74,7 +81,10 @@ Result<Resources> resources_from_json(const Json& json) {
                       .cpus = {reader.milli("cpus", 0)},
                       .memory = {reader.integer("memory", 0, kMaxInt, 0)},
                       .shm_size = {reader.integer("shm_size", 0, kMaxInt, 0)},
-                      .disk = {reader.integer("disk", 0, kMaxInt, 0)}};
+                      .disk = {reader.integer("disk", 0, kMaxInt, 0)},
+                      .min_card_memory = {reader.integer("min_card_memory", 0, kMaxInt, 0)},
+                      .min_card_gflops = reader.milli("min_card_tflops", 0),
+                      .min_card_link_mbps = reader.milli("min_card_link", 0)};
   TRY(reader.finish());
   return resources;
 }

@@ -121,6 +121,11 @@ std::vector<ConfigField> make_fields() {
        .doc = "Cards of the chip `cpu` that this machine offers; 0: one per core it may use.",
        .member = &Config::cpu_cards,
        .max = 4'096},
+      {.key = "chips_dir",
+       .type = kPath,
+       .doc = "Folder of the site's own chip catalogue files (`*.yaml`), which add models or correct them "
+              "(docs/chips.md).",
+       .member = &Config::chips_dir},
       {.key = "masked_paths",
        .type = kList,
        .doc =

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "api/types.h"
+#include "chip/match.h"
 #include "control/job_record.h"
 #include "sched/core.h"
 #include "sched/events.h"
@@ -20,6 +22,7 @@ int signal_number(const std::string& name);
 
 /// GFLOP/s of one card of the placement at the precision that the job's efficiency hint or precision names; 0 if
 /// unknown.
-std::int64_t peak_gflops_of(const sched::Core& core, const model::JobSpec& spec, const model::Placement& placement);
+std::optional<chip::Denominator> peak_of(const chip::Catalogue& catalogue, const sched::Core& core,
+                                         const model::JobSpec& spec, const model::Placement& placement);
 
 }  // namespace busbar::control

@@ -66,6 +66,17 @@ void check_cards(Reader& reader) {
   if (spec.resources.accelerators && reader.has("any_of")) {
     reader.error_at("any_of", "both any_of and resources.accelerators are given", "keep one of them");
   }
+  const model::Resources& resources = spec.resources;
+  const bool has_cards =
+      resources.accelerators || !spec.any_of.empty() || reader.has_error_at("resources.accelerators");
+  for (const char* field : {"resources.min_card_memory", "resources.min_card_tflops", "resources.min_card_link"}) {
+    if (reader.has(field) && !has_cards) {
+      reader.error_at(field, "a figure of cards, but the job asks for none", "add accelerators: 1");
+    }
+  }
+  if (resources.min_card_gflops > 0 && spec.precision.empty()) {
+    reader.error_at("resources.min_card_tflops", "TFLOPS at which precision?", "add precision: bf16");
+  }
   if (asks_for_fraction(spec)) {
     if (reader.has("launcher") && (spec.launcher == Launcher::kTorchrun || spec.launcher == Launcher::kMpirun)) {
       reader.error_at(

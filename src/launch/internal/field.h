@@ -42,6 +42,8 @@ struct ForeignKey {
 struct Section {
   std::vector<Field> fields = {};
   std::vector<ForeignKey> foreign = {};
+  /// The field that keys of the form "vendor.com/name" stand for: Kubernetes' extended resources.
+  std::string_view resource_field = {};
 
   /// By name or alias; nullptr if there is none.
   const Field* find(std::string_view key) const;

@@ -227,7 +227,14 @@ Json section_schema(const Section& section) {
       properties.set(alias, std::move(alias_schema));
     }
   }
-  return Json::object({{"type", "object"}, {"properties", std::move(properties)}, {"additionalProperties", false}});
+  Json schema = Json::object({{"type", "object"}, {"properties", std::move(properties)}});
+  if (const Field* resource = section.find(section.resource_field); resource != nullptr) {
+    Json named = resource->schema;
+    named.set("description", "A Kubernetes resource in place of `" + resource->name + "`: nvidia.com/gpu.");
+    schema.set("patternProperties", Json::object({{"^[A-Za-z0-9.-]+/[A-Za-z0-9._-]+$", std::move(named)}}));
+  }
+  schema.set("additionalProperties", false);
+  return schema;
 }
 
 Json schema_of_types(std::initializer_list<const char*> types) {

@@ -32,6 +32,19 @@ void read_cpus(Reader& reader, const YamlNode& node) {
   reader.spec().resources.cpus = {*milli};
 }
 
+/// A figure of a card, kept x 1000.
+void read_figure(Reader& reader, const YamlNode& node, std::string_view unit, std::int64_t& into) {
+  constexpr std::int64_t kMost = 1'000'000;
+  const auto text = reader.scalar(node, fmt::format("a number of {}", unit));
+  const auto milli = text ? parse_milli(*text) : Result<std::int64_t>(0);
+  if (text && (!milli || *milli <= 0 || *milli > kMost * 1000)) {
+    reader.error(node, fmt::format("\"{}\" is no number of {} from 0.001 to {}", *text, unit, kMost),
+                 "write the number alone, without a unit");
+    return;
+  }
+  into = milli.value_or(0);
+}
+
 /// Classes that a user may choose; the others restart always or never.
 const std::vector<std::string>& restart_classes() {
   static const std::vector<std::string> kClasses = {"user", "oom", "time_limit", "preempted", "infrastructure"};
@@ -85,8 +98,7 @@ const Section& resources_section() {
                      {.name = "accelerators",
                       .help = "Cards that each node of the gang needs: H100:8, H100:0.5 (a fraction of one card), 8 "
                               "(any chip), cpu:2 (CPU cards).",
-                      .aliases = {"accelerator", "gpus", "gpu", "cards", "nvidia.com/gpu", "amd.com/gpu",
-                                  "huawei.com/npu"}},
+                      .aliases = {"accelerator", "gpus", "gpu", "cards"}},
                      accelerators_schema(), read_accelerators),
                  custom_field({.name = "cpus",
                                .help = "CPUs of each task, fractions allowed. Default: one per CPU card, else 1.",
@@ -102,7 +114,24 @@ const Section& resources_section() {
                  refused_field({.name = "disk",
                                 .help = "Limit of the private writable layer.",
                                 .aliases = {"disk_size", "ephemeral-storage"}},
-                               "leave it out; put large files on a volume")},
+                               "leave it out; put large files on a volume"),
+                 bytes_field({.name = "min_card_memory",
+                              .help = "Memory that each card has at least, as its vendor prints it: 40GiB.",
+                              .aliases = {"gpu_memory"}},
+                             kMiB, [](JobSpec& spec, std::int64_t value) { spec.resources.min_card_memory = {value}; }),
+                 custom_field({.name = "min_card_tflops",
+                               .help = "Dense TFLOPS (int8: TOPS) that each card has at least at the job's precision."},
+                              schema_of_types({"number", "string"}),
+                              [](Reader& reader, const YamlNode& node) {
+                                read_figure(reader, node, "TFLOPS", reader.spec().resources.min_card_gflops);
+                              }),
+                 custom_field(
+                     {.name = "min_card_link",
+                      .help = "GB/s between cards, both directions together, that each card has at least."},
+                     schema_of_types({"number", "string"}),
+                     [](Reader& reader,
+                        const YamlNode&
+                            node) { read_figure(reader, node, "GB/s", reader.spec().resources.min_card_link_mbps); })},
       .foreign = {{"limits", "write the amounts here themselves: resources: {cpus: 4, memory: 8GiB}"},
                   {"requests", "write the amounts here themselves: resources: {cpus: 4, memory: 8GiB}"},
                   {"instance_type", "name the chip instead: accelerators: H100:8"},
@@ -110,7 +139,8 @@ const Section& resources_section() {
                   {"region", "leave it out: the pool decides where a job runs"},
                   {"zone", "leave it out: the pool decides where a job runs"},
                   {"use_spot", "leave it out; preemption follows from queue and priority"},
-                  {"gres", "write accelerators: 8"}}};
+                  {"gres", "write accelerators: 8"}},
+      .resource_field = "accelerators"};
   return kSection;
 }
 

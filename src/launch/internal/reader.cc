@@ -50,6 +50,9 @@ std::string_view kind_name(const YamlNode& node) {
 }
 
 const Field* Section::find(std::string_view key) const {
+  if (!resource_field.empty() && key.find('/') != std::string_view::npos) {
+    key = resource_field;
+  }
   for (const Field& field : fields) {
     if (field.name == key || std::find(field.aliases.begin(), field.aliases.end(), key) != field.aliases.end()) {
       return &field;

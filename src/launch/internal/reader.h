@@ -49,6 +49,7 @@ class Reader {
   const std::string& key() const { return key_; }
   bool has(std::string_view field) const { return positions_.find(field) != positions_.end(); }
   bool has_errors() const { return has_errors_; }
+  const std::map<std::string, TextPosition, std::less<>>& positions() const { return positions_; }
   /// An error that names exactly this field was found.
   bool has_error_at(std::string_view field) const;
   void set_root_position(TextPosition position) { root_ = position; }

@@ -14,24 +14,12 @@
 namespace busbar::launch::internal {
 namespace {
 
-/// Kubernetes' names of resources say whose cards are meant.
-std::string vendor_of_key(std::string_view key) {
-  if (key == "nvidia.com/gpu") {
-    return "nvidia";
-  }
-  if (key == "amd.com/gpu") {
-    return "amd";
-  }
-  return key == "huawei.com/npu" ? "huawei" : "";
-}
-
 /// "H100:8", 8, or a map of one entry {H100: 8}, as SkyPilot and Kubernetes write it.
 std::optional<model::AcceleratorRequest> read_one_request(Reader& reader, const YamlNode& node) {
   if (node.kind == YamlNode::Kind::kMap && node.entries.size() == 1 &&
       node.entries[0].value.kind == YamlNode::Kind::kScalar) {
-    const std::string vendor = vendor_of_key(node.entries[0].key);
-    const std::string chip = vendor.empty() ? node.entries[0].key : vendor;
-    return reader.value_or_report(node, model::parse_accelerators(chip + ":" + node.entries[0].value.scalar));
+    const auto& [chip, position, count] = node.entries[0];
+    return reader.value_or_report(node, model::parse_accelerators(chip + ":" + count.scalar));
   }
   if (node.kind == YamlNode::Kind::kMap && node.entries.size() > 1) {
     reader.error(node, "several kinds of cards", "write one kind, or any_of: [H100:8, A100:8] to choose from several");
@@ -148,14 +136,15 @@ const std::vector<std::string>& precision_names() {
 }
 
 void read_accelerators(Reader& reader, const YamlNode& node) {
-  const std::string vendor = vendor_of_key(reader.key());
-  if (!vendor.empty()) {
+  // Kubernetes' names of resources say whose cards are meant.
+  const std::string& resource = reader.key();
+  if (resource.find('/') != std::string::npos) {
     const auto text = reader.scalar(node, "a number of cards");
     if (!text) {
       return;
     }
     reader.spec().resources.accelerators =
-        reader.value_or_report(node, model::parse_accelerators(vendor + ":" + *text));
+        reader.value_or_report(node, model::parse_accelerators(resource + ":" + *text));
     return;
   }
   reader.spec().resources.accelerators = read_one_request(reader, node);

@@ -1,6 +1,7 @@
 #include "sched/place/feasible.h"
 
 #include <algorithm>
+#include <span>
 #include <vector>
 
 #include <fmt/format.h>
@@ -17,13 +18,20 @@ std::string chip_or_any(const std::string& chip) {
   return chip.empty() ? "accelerator" : chip;
 }
 
-std::string no_such_chip(const std::string& chip, const FreeMap& map) {
+// A name of the catalogue may stand for dozens of chips: the first few say enough.
+std::string no_such_chip(const std::vector<std::string>& chips, const FreeMap& map) {
+  constexpr std::size_t kShown = 3;
   std::vector<std::string> names;
   for (const ChipIndex known : map.chips_by_name()) {
     names.push_back(map.chip_name(known));
   }
-  const auto nearest = nearest_name(chip, names);
-  return fmt::format("no node has chip {}; the cluster has {}{}", chip_or_any(chip),
+  const auto nearest = chips.size() == 1 ? nearest_name(chips.front(), names) : std::nullopt;
+  const std::span<const std::string> shown(chips.data(), std::min(chips.size(), kShown));
+  const std::string wanted = chips.size() == 1
+                                 ? "chip " + chip_or_any(chips.front())
+                                 : fmt::format("any of {} chips ({}{})", chips.size(), fmt::join(shown, ", "),
+                                               chips.size() > kShown ? ", ..." : "");
+  return fmt::format("no node has {}; the cluster has {}{}", wanted,
                      names.empty() ? "no cards" : fmt::format("{}", fmt::join(names, ", ")),
                      nearest.has_value() ? fmt::format(" (did you mean {}?)", *nearest) : "");
 }
@@ -108,10 +116,14 @@ std::optional<std::string> why_infeasible(const JobRequest& request, const FreeM
     }
     reasons.push_back(reason_of(need, map, order));
   }
+  std::vector<std::string> missing;
   for (const model::AcceleratorRequest& accelerator : request.accelerators) {
     if (!accelerator.chip.empty() ? map.find_chip(accelerator.chip) == kNoChip : needs.empty()) {
-      reasons.push_back(no_such_chip(accelerator.chip, map));
+      missing.push_back(accelerator.chip);
     }
+  }
+  if (!missing.empty()) {
+    reasons.push_back(no_such_chip(missing, map));
   }
   return fmt::format("{}", fmt::join(reasons, "; "));
 }
