@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "chip/injection.h"
 
 /// The `busbar` command line: every verb but the server itself, which main wires in by hooks, since this layer knows
 /// only the HTTP API. Exit codes: docs/exit-codes.md.
@@ -37,6 +38,10 @@ struct CliHooks {
   std::function<int(const ServerCommandOptions&)> serve = {};
   /// Gives a sentence that says what was restored.
   std::function<Result<std::string>(const RestoreCommandOptions&)> restore = {};
+  /// The chip catalogue with the files of this folder on top ("": the default place).
+  std::function<Result<chip::Catalogue>(const std::string& chips_dir)> catalogue = {};
+  /// The accelerators of this machine.
+  std::function<Result<chip::HostCards>(const chip::Catalogue&)> host_cards = {};
   std::string version = "0.0.0";
   std::string build_id = {};
 };

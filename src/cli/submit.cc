@@ -66,6 +66,23 @@ std::string describe_dry_run(const Json& dry_run) {
   if (!dry_run["placement"].is_null()) {
     out += "\n# placement on the cluster as it is when empty\n" + dry_run["placement"].dump_pretty() + "\n";
   }
+  if (const std::string& reason = dry_run["no_placement"].as_string(); !reason.empty()) {
+    out += fmt::format("\n# no placement on the cluster as declared: {}\n", printable(reason));
+  }
+  for (const Json& assumed : dry_run["assumed"].items()) {
+    const std::string chip = printable(assumed["chip"].as_string());
+    const std::int64_t cards = assumed["cards"].as_int();
+    if (assumed.find("error") != nullptr) {
+      out += fmt::format("\n# {} {}: {}\n", cards, chip, printable(assumed["error"].as_string()));
+      continue;
+    }
+    out += fmt::format("\n# a task on {} {} card{} would be given, the driver's numbers assumed\n", cards, chip,
+                       cards == 1 ? "" : "s");
+    for (const Json& remark : assumed["edits"]["remarks"].items()) {
+      out += printable(remark.as_string()) + "\n";
+    }
+    out += "OCI edits: " + assumed["edits"].dump_pretty() + "\n";
+  }
   for (const Json& task : dry_run["tasks"].items()) {
     out += fmt::format("\n# task {}: {}\n", task["rank"].as_int(), printable(task["hostname"].as_string()));
     for (const Json& word : task["argv"].items()) {

@@ -95,6 +95,7 @@ struct RunOptions {
   RunFlags job = {};
   bool is_detached = false;
   bool has_terminal = false;
+  bool is_dry_run = false;
 };
 
 /// A command, or one job file or #SBATCH script.
@@ -145,7 +146,12 @@ Result<int> run(Context& context, const RunOptions& options) {
     return make_error(ErrorCode::kInvalidArgument, "--tty needs a terminal, and standard input is none");
   }
   TRY_ASSIGN(const JobSource source, run_source(context, options));
-  TRY_ASSIGN(const api::SubmitAnswer answer, submit_source(context, source, {.has_terminal = options.has_terminal}));
+  TRY_ASSIGN(const api::SubmitAnswer answer,
+             submit_source(context, source, {.is_dry_run = options.is_dry_run, .has_terminal = options.has_terminal}));
+  if (options.is_dry_run) {
+    context.wants_json() ? context.print_json(answer.dry_run) : context.out().write(describe_dry_run(answer.dry_run));
+    return 0;
+  }
   if (options.is_detached) {
     context.wants_json() ? context.print_json(api::to_json(answer)) : print_submitted(context, answer);
     return 0;
@@ -206,6 +212,8 @@ Command run_command() {
   auto options = std::make_shared<RunOptions>();
   std::vector<Flag> flags = run_flags(options->job);
   flags.push_back(switch_flag("-d,--detach", "submit and return", options->is_detached));
+  flags.push_back(switch_flag("--dry-run", "show effective job, launch environment and OCI edits; submit nothing",
+                              options->is_dry_run));
   flags.push_back(switch_flag("--tty", "give the job a terminal and connect to it", options->has_terminal));
   return {.name = "run",
           .summary = "run a command as a job and mirror its exit code",
@@ -220,7 +228,8 @@ Command run_command() {
           .examples = {{"busbar run -- python3 train.py --lr 0.1", "one task on this machine"},
                        {"busbar run -N 2 --gpus H100:8 -- torchrun train.py", "a gang of two nodes"},
                        {"busbar run 'make && ./a.out'", "shell text"},
-                       {"busbar run -d job.sbatch", "like sbatch"}},
+                       {"busbar run -d job.sbatch", "like sbatch"},
+                       {"busbar run --dry-run -G MI300X:8 -- true", "what its container would be given"}},
           .run = [options](Context& context) { return run(context, *options); }};
 }
 
