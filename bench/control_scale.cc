@@ -75,6 +75,10 @@ class TimingEngine final : public engine::Engine {
 
   std::vector<engine::Capability> capabilities() const override { return inner_.capabilities(); }
   Result<std::vector<model::Node>> observe_nodes() override { return inner_.observe_nodes(); }
+  Result<chip::OciEdits> edits_for(model::NodeId node, const std::vector<model::Card>& granted,
+                                   MilliCards per_card) override {
+    return inner_.edits_for(node, granted, per_card);
+  }
   Result<std::vector<model::AttemptId>> adopt(const std::vector<engine::AttemptLaunch>& active,
                                               engine::FactSink sink) override {
     return inner_.adopt(active, std::move(sink));

@@ -1,5 +1,6 @@
 #include "chip_files.h"
 #include "cli/cli.h"
+#include "probe_hooks.h"
 #include "serve.h"
 
 int main(int argc, char** argv) {
@@ -7,6 +8,9 @@ int main(int argc, char** argv) {
                               {.serve = busbar::serve,
                                .restore = busbar::restore,
                                .catalogue = busbar::catalogue_for_cli,
+                               .host_cards = busbar::host_cards,
+                               .discover = busbar::discover_cards,
+                               .measure = busbar::measure_cards,
                                .version = BUSBAR_VERSION,
                                .build_id = BUSBAR_BUILD_ID});
 }

@@ -6,9 +6,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 
+#include "chip/probe/host_probe.h"
 #include "chip_files.h"
 #include "control/config.h"
 #include "control/server.h"
@@ -65,9 +67,27 @@ std::string default_helper_dir() {
   return beside.parent_path() / "lib" / "busbar";
 }
 
+ProbeSettings probe_settings_of(const control::ServerConfig& config) {
+  return {.topology_file = config.topology_file,
+          .chips_dir = config.chips_dir,
+          .measured_file = os::join_path(config.state_dir, "measured.json")};
+}
+
+std::unique_ptr<engine::DeviceProbe> make_probe(const control::ServerConfig& config, const chip::Catalogue& catalogue) {
+  const ProbeSettings settings = probe_settings_of(config);
+  return chip::probe::make_host_probe({.root = config.device_root,
+                                       .cpu_cards = static_cast<std::uint32_t>(config.cpu_cards),
+                                       .topology_file = settings.topology_file,
+                                       .state_file = os::join_path(config.state_dir, "cards.json"),
+                                       .measured_file = settings.measured_file,
+                                       .nvml_library = config.nvml_library},
+                                      std::make_shared<const chip::Catalogue>(catalogue));
+}
+
 Result<control::Server::Dependencies> make_dependencies(const control::ServerConfig& config, const Clock& clock,
-                                                        Random& random,
-                                                        std::vector<engine::RootfsProvider*> providers) {
+                                                        Random& random, engine::DeviceProbe& probe,
+                                                        std::vector<engine::RootfsProvider*> providers,
+                                                        chip::Catalogue catalogue) {
   TRY_ASSIGN(std::unique_ptr<store::Store> store,
              store::open_sqlite_store(
                  {.path = database_path(config.state_dir), .is_synchronous_full = config.synchronous == "full"}));
@@ -76,13 +96,13 @@ Result<control::Server::Dependencies> make_dependencies(const control::ServerCon
                                .runtime = config.runtime,
                                .conmon = config.conmon,
                                .helper_dir = config.helper_dir.empty() ? default_helper_dir() : config.helper_dir,
-                               .cpu_cards = static_cast<std::uint32_t>(config.cpu_cards),
+                               .probe_period_ms = config.probe_period_ms,
                                .log_max_bytes = config.log_max_bytes,
                                .log_files = static_cast<std::uint32_t>(config.log_files),
                                .node_name = config.node_name,
                                .masked_paths = config.masked_paths};
-  TRY_ASSIGN(std::unique_ptr<engine::Engine> engine, engine::make_local_engine(options, std::move(providers), clock));
-  TRY_ASSIGN(chip::Catalogue catalogue, read_catalogue(config.chips_dir));
+  TRY_ASSIGN(std::unique_ptr<engine::Engine> engine,
+             engine::make_local_engine(options, std::move(providers), probe, clock));
   return control::Server::Dependencies{.store = std::move(store),
                                        .engine = std::move(engine),
                                        .clock = clock,
@@ -108,8 +128,10 @@ Result<void> run_server(const cli::ServerCommandOptions& options) {
   os::SystemRandom random;
   const auto host = engine::make_host_rootfs(config.masked_paths);
   const auto layouts = data::make_oci_layout_provider(config.oci_cache_dir);
+  TRY_ASSIGN(chip::Catalogue catalogue, read_catalogue(config.chips_dir));
+  const auto probe = make_probe(config, catalogue);
   TRY_ASSIGN(control::Server::Dependencies dependencies,
-             make_dependencies(config, clock, random, {host.get(), layouts.get()}));
+             make_dependencies(config, clock, random, *probe, {host.get(), layouts.get()}, std::move(catalogue)));
   TRY_ASSIGN(const std::unique_ptr<control::Server> server, control::Server::start(config, std::move(dependencies)));
   const std::string token_file = config.auth == "token" ? os::join_path(config.state_dir, "token") : "";
   TRY(claim.publish({.url = server->url(), .pid = getpid(), .token_file = token_file, .started_ms = clock.now_ms()}));
@@ -139,6 +161,13 @@ std::string take_print_config(cli::ServerCommandOptions& options) {
 }
 
 }  // namespace
+
+Result<ProbeSettings> probe_settings(const std::string& state_dir) {
+  std::vector<std::pair<std::string, std::string>> overrides;
+  if (!state_dir.empty()) overrides.emplace_back("state_dir", state_dir);
+  TRY_ASSIGN(const control::LoadedConfig loaded, read_config("", overrides));
+  return probe_settings_of(loaded.config);
+}
 
 int serve(const cli::ServerCommandOptions& given) {
   cli::ServerCommandOptions options = given;

@@ -165,6 +165,8 @@ struct CardStatus {
   std::vector<model::JobId> jobs = {};
   std::int64_t memory_bytes = 0;
   std::int32_t numa_node = -1;
+  std::uint32_t link_group = 0;
+  std::string health_detail = {};
   friend bool operator==(const CardStatus&, const CardStatus&) = default;
 };
 

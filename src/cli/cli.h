@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "chip/injection.h"
+#include "cli/probe_hooks.h"
 
 /// The `busbar` command line: every verb but the server itself, which main wires in by hooks, since this layer knows
 /// only the HTTP API. Exit codes: docs/exit-codes.md.
@@ -42,6 +43,8 @@ struct CliHooks {
   std::function<Result<chip::Catalogue>(const std::string& chips_dir)> catalogue = {};
   /// The accelerators of this machine.
   std::function<Result<chip::HostCards>(const chip::Catalogue&)> host_cards = {};
+  std::function<Result<engine::Inventory>(const DiscoverOptions&)> discover = {};
+  std::function<Result<MeasureReport>(const MeasureOptions&)> measure = {};
   std::string version = "0.0.0";
   std::string build_id = {};
 };

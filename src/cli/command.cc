@@ -31,6 +31,8 @@ const std::vector<Verb>& verbs() {
       {"chips", "Cluster", "list the kinds of accelerators that busbar knows", chips_command},
       {"chips show", "Cluster", "all facts about a chip, with their sources", chips_show_command},
       {"chips cdi", "Cluster", "print a CDI spec for this machine's cards of a family", chips_cdi_command},
+      {"chips discover", "Cluster", "look for this machine's cards, without vendors' tools", chips_discover_command},
+      {"chips measure", "Cluster", "measure how fast this machine's cards multiply matrices", chips_measure_command},
       {"queues", "Cluster", "list queues", queues_command},
       {"queue set", "Cluster", "make or change a queue", queue_set_command},
       {"secret set", "Secrets", "store a secret, read from standard input", secret_set_command},

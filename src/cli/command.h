@@ -116,6 +116,8 @@ Command cards_command();
 Command chips_command();
 Command chips_show_command();
 Command chips_cdi_command();
+Command chips_discover_command();
+Command chips_measure_command();
 Command queues_command();
 Command queue_set_command();
 Command secret_set_command();

@@ -98,7 +98,9 @@ TEST(Listings, NodesCardsQueuesSecretsAndEvents) {
                             .used_milli = 500,
                             .jobs = {{17}, {18}},
                             .memory_bytes = std::int64_t{80} << 30,
-                            .numa_node = 1};
+                            .numa_node = 1,
+                            .link_group = 2,
+                            .health_detail = "Xid 79"};
   const api::NodeStatus node{.id = 1,
                              .name = "node-1",
                              .state = "ready",

@@ -156,12 +156,15 @@ std::string cards_table(const std::vector<api::CardStatus>& cards, const Look& l
                {.title = "HEALTH", .rank = 1},
                {.title = "MEMORY", .rank = 3, .align = kRight},
                {.title = "NUMA", .rank = 5, .align = kRight},
+               {.title = "LINKS", .rank = 6, .align = kRight},
                {.title = "DEVICE", .rank = 4}});
   for (const api::CardStatus& card : cards) {
     table.add({card.node, std::to_string(card.index), card.chip, format_milli(card.used_milli), job_ids(card.jobs),
-               Cell(card.health, card.health == "healthy" ? Style::kPlain : Style::kRed),
+               Cell(card.health_detail.empty() ? card.health : card.health + ": " + card.health_detail,
+                    card.health == "healthy" ? Style::kPlain : Style::kRed),
                card.memory_bytes == 0 ? "-" : format_bytes({card.memory_bytes}),
-               card.numa_node < 0 ? "-" : std::to_string(card.numa_node), card.device});
+               card.numa_node < 0 ? "-" : std::to_string(card.numa_node), std::to_string(card.link_group),
+               card.device});
   }
   return render(table, look);
 }

@@ -45,6 +45,10 @@ struct ServerConfig {
   std::int64_t cpu_cards = 0;
   std::vector<std::string> masked_paths = {};
   std::string chips_dir = "/etc/busbar/chips.d";
+  std::string topology_file = "/etc/busbar/cards.yaml";
+  std::string device_root = "/";
+  std::string nvml_library = {};
+  std::int64_t probe_period_ms = 2'000;
   std::int64_t log_max_bytes = 64 << 20;
   std::int64_t log_files = 3;
 

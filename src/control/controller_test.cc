@@ -310,6 +310,36 @@ TEST_F(ControllerTest, ReportsBecomeProgressAndAreCountedOnce) {
   EXPECT_EQ(status(id).progress.total_steps, 10);
 }
 
+TEST_F(ControllerTest, ACardThatFailsIsToldWithItsReasonAndGetsNoMoreWork) {
+  const auto card_of = [this](std::size_t index) {
+    return *ask<api::CardStatus>(
+        [index](Ledger& ledger) -> Result<api::CardStatus> { return ledger.node_statuses().at(0).cards.at(index); });
+  };
+  const std::size_t cards = engine_->observe_nodes()->at(0).cards.size();
+  const auto observe = [this](model::CardHealth health, const std::string& why) {
+    engine::NodeObserved fact{.node = engine_->observe_nodes()->at(0)};
+    fact.node.cards.at(0).health = health;
+    if (!why.empty()) fact.health_details[0] = why;
+    (void)ask<bool>([fact](Ledger& ledger) -> Result<bool> {
+      ledger.on_fact({.time_ms = 1, .body = fact});
+      return true;
+    });
+  };
+  observe(model::CardHealth::kUnhealthy, "Xid 79");
+  EXPECT_TRUE(listener_->has_seen("card_health"));
+  EXPECT_EQ(card_of(0).health, "unhealthy");
+  EXPECT_EQ(card_of(0).health_detail, "Xid 79");
+  std::string text = "name: all\nrun: exit 0\nresources: {accelerators: 'cpu:" + std::to_string(cards) + "'}\n";
+  const auto refused = submit(text);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInfeasible);
+  observe(model::CardHealth::kHealthy, "");
+  EXPECT_EQ(card_of(0).health_detail, "");
+  const auto accepted = submit(text);
+  ASSERT_TRUE(accepted) << accepted.error().to_string();
+  listener_->wait(accepted->jobs.front().id, JobState::kSucceeded);
+}
+
 TEST_F(ControllerTest, RunsAThousandJobsInOneQueue) {
   constexpr int kJobs = 1'000;
   std::vector<model::JobId> ids;

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <set>
 
-#include "chip/injection.h"
+#include "chip/oci_edits.h"
 #include "os/files.h"
 
 namespace busbar::control {
@@ -21,21 +21,14 @@ launch::ImageFacts probe_image(const std::string& image) {
   return {.torchrun_needs_redirects = version && version->find("'1.13") != std::string::npos};
 }
 
-std::vector<std::string> granted_cards(const model::Node& node, const model::TaskPlacement& task) {
-  std::vector<std::string> devices;
+std::vector<model::Card> granted_cards(const model::Node& node, const model::TaskPlacement& task) {
+  std::vector<model::Card> cards;
   for (const std::uint16_t index : task.cards) {
     for (const model::Card& card : node.cards) {
-      if (card.index == index) devices.push_back(card.device);
+      if (card.index == index) cards.push_back(card);
     }
   }
-  return devices;
-}
-
-/// What the declaration of a node says of its cards.
-chip::HostCards declared_cards(const model::Node& node) {
-  chip::HostCards host;
-  for (const model::Card& card : node.cards) host.cards.push_back({.device = card.device, .chip = card.chip});
-  return host;
+  return cards;
 }
 
 bool is_covered(const std::vector<engine::Mount>& mounts, const std::string& path) {
@@ -46,8 +39,8 @@ bool is_covered(const std::vector<engine::Mount>& mounts, const std::string& pat
 
 }  // namespace
 
-PlanLaunchBuilder::PlanLaunchBuilder(engine::Engine& engine, const SecretBox& secrets, const chip::Catalogue& catalogue)
-    : engine_(engine), secrets_(secrets), catalogue_(catalogue) {}
+PlanLaunchBuilder::PlanLaunchBuilder(engine::Engine& engine, const SecretBox& secrets)
+    : engine_(engine), secrets_(secrets) {}
 
 Result<engine::AttemptLaunch> PlanLaunchBuilder::build(const StartOrder& order, const Ledger& ledger) {
   const std::size_t per_task = order.spec.ports.size();
@@ -98,8 +91,7 @@ Result<engine::TaskLaunch> PlanLaunchBuilder::task_launch(const StartOrder& orde
                                                           const launch::TaskPlan& plan, Secrets secrets) const {
   const model::TaskPlacement& placed = order.placement.tasks.at(plan.rank);
   const model::Node& node = *ledger.core().find_node(placed.node);
-  TRY_ASSIGN(chip::OciEdits edits,
-             chip::edits_for(catalogue_, declared_cards(node), granted_cards(node, placed), placed.per_card));
+  TRY_ASSIGN(chip::OciEdits edits, engine_.edits_for(placed.node, granted_cards(node, placed), placed.per_card));
   const model::Resources& resources = order.spec.resources;
   engine::TaskLaunch task{.rank = plan.rank,
                           .hostname = plan.hostname,

@@ -13,8 +13,8 @@ namespace busbar::control {
 /// edits, mounts and secrets. Used on the control thread.
 class PlanLaunchBuilder final : public LaunchBuilder {
  public:
-  /// Borrows all three.
-  PlanLaunchBuilder(engine::Engine& engine, const SecretBox& secrets, const chip::Catalogue& catalogue);
+  /// Borrows both.
+  PlanLaunchBuilder(engine::Engine& engine, const SecretBox& secrets);
   Result<engine::AttemptLaunch> build(const StartOrder& order, const Ledger& ledger) override;
 
   /// For --dry-run: the same with ports 0 and secrets left out; starts and leases nothing.
@@ -29,7 +29,6 @@ class PlanLaunchBuilder final : public LaunchBuilder {
 
   engine::Engine& engine_;
   const SecretBox& secrets_;
-  const chip::Catalogue& catalogue_;
 };
 
 }  // namespace busbar::control

@@ -114,6 +114,16 @@ std::vector<EngineOrder> Ledger::orders_to_repeat(const std::vector<model::Attem
   return orders;
 }
 
+namespace {
+
+bool differs_in_health_only(model::Node node, const model::Node& before) {
+  if (node.cards.size() != before.cards.size()) return false;
+  for (std::size_t i = 0; i < node.cards.size(); ++i) node.cards[i].health = before.cards[i].health;
+  return node == before;
+}
+
+}  // namespace
+
 Result<void> Ledger::observe_nodes(const std::vector<model::Node>& nodes) {
   std::uint64_t last_id = 0;
   std::map<std::string, model::NodeId> known;
@@ -134,7 +144,32 @@ Result<void> Ledger::observe_nodes(const std::vector<model::Node>& nodes) {
     const model::Node& before = *core_.find_node(found->second);
     node.id = found->second;
     node.state = before.state == model::NodeState::kDrained ? model::NodeState::kDrained : model::NodeState::kReady;
-    if (node != before) TRY(apply(sched::NodeJoined{std::move(node)}, "engine", ""));
+    if (node == before) continue;
+    if (differs_in_health_only(node, before)) {
+      TRY(change_health(node));
+      continue;
+    }
+    const auto joined = apply(sched::NodeJoined{node}, "engine", "");
+    // A card that a task holds has become another one: the declaration stays as it was until the task is gone.
+    if (!joined && joined.error().code == ErrorCode::kFailedPrecondition) {
+      note({}, "node_refused", fmt::format("node \"{}\": {}", node.name, joined.error().to_string()));
+    } else {
+      TRY(joined);
+    }
+  }
+  return {};
+}
+
+Result<void> Ledger::change_health(const model::Node& node) {
+  const std::vector<model::Card> before = core_.find_node(node.id)->cards;
+  const auto& details = health_details_[node.name];
+  for (const model::Card& card : node.cards) {
+    if (before[card.index].health == card.health) continue;
+    TRY(apply(sched::CardHealthChanged{.card = {node.id, card.index}, .health = card.health}, "engine", ""));
+    const auto detail = details.find(card.index);
+    note({}, "card_health",
+         fmt::format("card {} of {} ({}) is {}{}", card.index, node.name, card.device,
+                     model::card_health_name(card.health), detail == details.end() ? "" : ": " + detail->second));
   }
   return {};
 }
@@ -248,6 +283,13 @@ Result<api::WhyAnswer> Ledger::why(model::JobId id) const {
   return answer;
 }
 
+std::string Ledger::health_detail(const std::string& node, const model::Card& card) const {
+  const auto details = health_details_.find(node);
+  if (details == health_details_.end() || card.health == model::CardHealth::kHealthy) return {};
+  const auto detail = details->second.find(card.index);
+  return detail == details->second.end() ? std::string() : detail->second;
+}
+
 std::vector<api::NodeStatus> Ledger::node_statuses() const {
   std::map<model::CardRef, std::vector<model::JobId>> jobs_on;
   std::map<std::uint64_t, std::uint32_t> tasks_on;
@@ -280,7 +322,9 @@ std::vector<api::NodeStatus> Ledger::node_statuses() const {
                               .used_milli = card.index < used.size() ? used[card.index].value : 0,
                               .jobs = jobs_on[{id, card.index}],
                               .memory_bytes = card.memory.value,
-                              .numa_node = card.numa_node});
+                              .numa_node = card.numa_node,
+                              .link_group = card.link_group,
+                              .health_detail = health_detail(node.name, card)});
     }
     statuses.push_back(std::move(status));
   }

@@ -138,6 +138,9 @@ class Ledger {
   JobRecord* find_live(model::JobId id);
   api::TaskStatus* find_task(const model::TaskId& task);
 
+  Result<void> change_health(const model::Node& node);
+  std::string health_detail(const std::string& node, const model::Card& card) const;
+
   // ledger_facts.cc
   void on(const engine::NodeObserved& fact, TimeMs at_ms);
   void on(const engine::ImageReady& fact, TimeMs at_ms);
@@ -160,6 +163,8 @@ class Ledger {
   sched::Core core_;
   std::map<model::JobId, JobRecord> jobs_;  ///< Not over, or over in this step.
   std::map<std::string, store::SecretRow> secrets_;
+  /// What the engine last said of unhealthy cards: by node, then card.
+  std::map<std::string, std::map<std::uint16_t, std::string>> health_details_;
   std::uint64_t sequence_ = 0;
   std::uint64_t last_event_id_ = 0;
   std::uint64_t last_job_id_ = 0;

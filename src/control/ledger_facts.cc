@@ -15,6 +15,7 @@ void Ledger::on_fact(const engine::Fact& fact) {
 }
 
 void Ledger::on(const engine::NodeObserved& fact, TimeMs) {
+  health_details_[fact.node.name] = fact.health_details;
   // A node that cannot be declared is the engine's fault; the cluster stays as it was and the event log says so.
   if (const auto done = observe_nodes({fact.node}); !done) {
     note({}, "node_refused", fmt::format("node \"{}\": {}", fact.node.name, done.error().to_string()));

@@ -74,7 +74,7 @@ Result<void> RunningServer::open() {
   TRY_ASSIGN(logs_, LogStreamer::start());
   engine::Engine& engine = *dependencies_.engine;
   watchers_ = std::make_unique<Watchers>(engine, *logs_);
-  launches_ = std::make_unique<PlanLaunchBuilder>(engine, *secret_box_, dependencies_.catalogue);
+  launches_ = std::make_unique<PlanLaunchBuilder>(engine, *secret_box_);
   TRY_ASSIGN(controller_,
              Controller::start({.store = *dependencies_.store,
                                 .engine = engine,

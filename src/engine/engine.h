@@ -76,6 +76,8 @@ struct AttemptLaunch {
 // Facts: what the engine saw. Delivered in order for one attempt.
 struct NodeObserved {
   model::Node node = {};
+  /// Why a card is unhealthy, by its index.
+  std::map<std::uint16_t, std::string> health_details = {};
 };
 struct ImageReady {
   model::AttemptId attempt = {};
@@ -161,6 +163,11 @@ class Engine {
   virtual std::vector<Capability> capabilities() const = 0;
   /// The nodes that this engine has now, with their cards.
   virtual Result<std::vector<model::Node>> observe_nodes() = 0;
+
+  /// What a container of `node` must be given to see exactly these of its cards; `per_card` below 1000: a share of
+  /// each. Errors are those of chip::edits_for.
+  virtual Result<chip::OciEdits> edits_for(model::NodeId node, const std::vector<model::Card>& granted,
+                                           MilliCards per_card) = 0;
 
   /// Begins to deliver facts. `active`: attempts that should exist, by the server's own record; what exists is adopted
   /// and its facts (exits that happened meanwhile included) are delivered, what does not is reported as ended

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "engine/fake_probe.h"
 #include "engine/internal/fake_state.h"
 
 namespace busbar::engine {
@@ -96,6 +97,10 @@ std::vector<Capability> FakeEngine::capabilities() const {
   return {{.name = "memory_limit", .is_available = true, .detail = "pretended"},
           {.name = "cpu_limit", .is_available = true, .detail = "pretended"},
           {.name = "pause", .is_available = true, .detail = "pretended"}};
+}
+
+Result<chip::OciEdits> FakeEngine::edits_for(model::NodeId, const std::vector<model::Card>& granted, MilliCards) {
+  return FakeProbe(0).edits_for(granted, {1000});
 }
 
 Result<std::vector<model::Node>> FakeEngine::observe_nodes() {

@@ -81,6 +81,9 @@ class FakeEngine final : public Engine {
 
   std::vector<Capability> capabilities() const override;
   Result<std::vector<model::Node>> observe_nodes() override;
+  /// CPU cards by their number, nothing for others.
+  Result<chip::OciEdits> edits_for(model::NodeId node, const std::vector<model::Card>& granted,
+                                   MilliCards per_card) override;
   Result<std::vector<model::AttemptId>> adopt(const std::vector<AttemptLaunch>& active, FactSink sink) override;
   Result<void> start(AttemptLaunch launch) override;
   Result<void> release(model::AttemptId attempt) override;

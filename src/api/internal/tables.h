@@ -174,7 +174,9 @@ struct Table<CardStatus> {
       field("device", &CardStatus::device, "cpu:3, pci:0000:3b:00.0."),
       field("health", &CardStatus::health, "healthy or unhealthy."),
       field("used_milli", &CardStatus::used_milli, "1000: in use as a whole."), field("jobs", &CardStatus::jobs, ""),
-      field("memory_bytes", &CardStatus::memory_bytes, ""), field("numa_node", &CardStatus::numa_node, "-1: unknown."));
+      field("memory_bytes", &CardStatus::memory_bytes, ""), field("numa_node", &CardStatus::numa_node, "-1: unknown."),
+      field("link_group", &CardStatus::link_group, "Cards of one node and group talk to each other fastest."),
+      field("health_detail", &CardStatus::health_detail, "Why it is unhealthy."));
 };
 
 template <>

@@ -126,6 +126,25 @@ std::vector<ConfigField> make_fields() {
        .doc = "Folder of the site's own chip catalogue files (`*.yaml`), which add models or correct them "
               "(docs/chips.md).",
        .member = &Config::chips_dir},
+      {.key = "topology_file",
+       .type = kPath,
+       .doc =
+           "The operator's word on this machine's cards: which chip an ambiguous one is, which have fast links; need "
+           "not exist (docs/chips.md).",
+       .member = &Config::topology_file},
+      {.key = "device_root",
+       .type = kPath,
+       .doc = "Where `sys`, `proc`, `dev` and `etc` are looked at to find cards.",
+       .member = &Config::device_root},
+      {.key = "nvml_library",
+       .type = kText,
+       .doc = "NVIDIA's management library; empty: `libnvidia-ml.so.1` if there is an NVIDIA card; `none`: never.",
+       .member = &Config::nvml_library},
+      {.key = "probe_period",
+       .type = kDuration,
+       .doc = "How often the cards are looked at again, for what appears, vanishes or fails; 0: only at the start.",
+       .member = &Config::probe_period_ms,
+       .max = 3'600'000},
       {.key = "masked_paths",
        .type = kList,
        .doc =

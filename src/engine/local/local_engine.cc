@@ -20,7 +20,7 @@
 #include "engine/local/internal/bundle.h"
 #include "engine/local/internal/engine_context.h"
 #include "engine/local/internal/log_rotation.h"
-#include "engine/local/internal/node_observer.h"
+#include "engine/local/internal/node_watch.h"
 #include "engine/local/internal/process_stats.h"
 #include "engine/local/internal/rootfs_mount.h"
 #include "engine/local/internal/terminal.h"
@@ -45,13 +45,18 @@ tl::unexpected<Error> unknown(model::AttemptId id) {
 
 class LocalEngine final : public Engine {
  public:
-  LocalEngine(std::unique_ptr<EngineContext> context, os::UniqueFd lock, MachineFacts machine)
-      : context_(std::move(context)), lock_(std::move(lock)), machine_(std::move(machine)) {}
+  LocalEngine(std::unique_ptr<EngineContext> context, os::UniqueFd lock, std::unique_ptr<NodeWatch> node)
+      : context_(std::move(context)), lock_(std::move(lock)), node_(std::move(node)) {}
   ~LocalEngine() override { shutdown(); }
 
   std::vector<Capability> capabilities() const override;
   Result<std::vector<model::Node>> observe_nodes() override {
-    return std::vector{make_node(machine_, context_->options.cpu_cards)};
+    TRY_ASSIGN(NodeObserved observed, node_->look());
+    return std::vector{std::move(observed.node)};
+  }
+  Result<chip::OciEdits> edits_for(model::NodeId, const std::vector<model::Card>& granted,
+                                   MilliCards per_card) override {
+    return node_->probe().edits_for(granted, per_card);
   }
   Result<std::vector<model::AttemptId>> adopt(const std::vector<AttemptLaunch>& active, FactSink sink) override;
   Result<void> start(AttemptLaunch launch) override;
@@ -87,7 +92,7 @@ class LocalEngine final : public Engine {
 
   std::unique_ptr<EngineContext> context_;
   os::UniqueFd lock_;
-  const MachineFacts machine_;
+  std::unique_ptr<NodeWatch> node_;
   std::optional<os::DirectoryWatcher> exits_;
   mutable std::mutex mutex_;
   std::map<model::AttemptId, std::shared_ptr<AttemptRunner>> attempts_;
@@ -217,10 +222,7 @@ Result<std::vector<model::AttemptId>> LocalEngine::adopt(const std::vector<Attem
   remove_unknown(ids);
   context_->ports->keep_only(ids);
   context_->facts = std::make_unique<FactQueue>(std::move(sink));
-  TRY_ASSIGN(const std::vector<model::Node> nodes, observe_nodes());
-  for (const model::Node& node : nodes) {
-    context_->deliver(context_->clock.now_ms(), NodeObserved{node});
-  }
+  TRY(node_->begin());
   std::vector<model::AttemptId> not_begun;
   for (const AttemptLaunch& launch : active) {
     if (launch.may_begin_again && was_never_complete(launch.id)) {
@@ -457,14 +459,15 @@ Result<void> check_options(const LocalOptions& options) {
 }  // namespace
 
 Result<std::unique_ptr<Engine>> make_local_engine(const LocalOptions& options, std::vector<RootfsProvider*> providers,
-                                                  const Clock& clock) {
+                                                  DeviceProbe& probe, const Clock& clock) {
   TRY(check_options(options));
   TRY(os::make_dirs(options.state_dir, 0700));
   TRY(os::make_dirs(options.run_dir, 0700));
   TRY_ASSIGN(os::UniqueFd lock, take_lock(options.state_dir));
   TRY_ASSIGN(MachineFacts machine, read_machine_facts(options.node_name));
   TRY_ASSIGN(auto context, open_context(options, std::move(providers), clock));
-  return std::make_unique<LocalEngine>(std::move(context), std::move(lock), std::move(machine));
+  auto node = std::make_unique<NodeWatch>(*context, probe, std::move(machine));
+  return std::make_unique<LocalEngine>(std::move(context), std::move(lock), std::move(node));
 }
 
 }  // namespace busbar::engine

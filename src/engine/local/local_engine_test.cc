@@ -323,5 +323,36 @@ TEST_F(LocalEngineTest, AnExecEndsWithItsSession) {
   stop_and_wait(launch.id);
 }
 
+TEST_F(LocalEngineTest, TellsWhenACardFailsAppearsOrChanges) {
+  fixture_.probe_period_ms = 5;
+  reopen({});
+  ASSERT_TRUE(facts_->wait_for<NodeObserved>(1));
+  Inventory inventory = fixture_.probe.inventory();
+  inventory.cards[1].card.health = model::CardHealth::kUnhealthy;
+  inventory.cards[1].health_detail = "Xid 79";
+  fixture_.probe.set(inventory);
+  ASSERT_TRUE(facts_->wait_for<NodeObserved>(2));
+  inventory.cards.push_back({.card = {.index = 2, .chip = "nvidia-t4", .device = "pci:0000:3b:00.0"}});
+  fixture_.probe.set(inventory);
+  ASSERT_TRUE(facts_->wait_for<NodeObserved>(3));
+  const auto told = facts_->all<NodeObserved>();
+  EXPECT_EQ(told[1].node.cards[1].health, model::CardHealth::kUnhealthy);
+  EXPECT_EQ(told[1].health_details.at(1), "Xid 79");
+  EXPECT_EQ(told[2].node.cards.at(2).chip, "nvidia-t4");
+  EXPECT_EQ(engine_->observe_nodes()->at(0).cards.size(), 3U);
+}
+
+TEST_F(LocalEngineTest, AsksItsProbeHowAContainerSeesACard) {
+  Inventory inventory = fixture_.probe.inventory();
+  inventory.cards.push_back({.card = {.index = 2, .chip = "x", .device = "pci:0000:3b:00.0"},
+                             .facts = {.device = "pci:0000:3b:00.0", .device_nodes = {"/dev/null"}}});
+  fixture_.probe.set(inventory);
+  const auto edits = engine_->edits_for({1}, {inventory.cards[0].card, inventory.cards[2].card}, {1000});
+  ASSERT_TRUE(edits.has_value());
+  EXPECT_EQ(edits->cpu_set, std::vector<std::uint32_t>{0});
+  ASSERT_EQ(edits->devices.size(), 1U);
+  EXPECT_EQ(edits->devices[0].path, "/dev/null");
+}
+
 }  // namespace
 }  // namespace busbar::engine

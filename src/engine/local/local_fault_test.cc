@@ -116,7 +116,7 @@ TEST_F(LocalFault, AStopIsFinishedByTheNextServer) {
 TEST_F(LocalFault, TwoEnginesDoNotShareAStateDirectory) {
   auto host = make_host_rootfs({});
   const os::SystemClock clock;
-  const auto second = make_local_engine(fixture_.options(), {host.get()}, clock);
+  const auto second = make_local_engine(fixture_.options(), {host.get()}, fixture_.probe, clock);
   ASSERT_FALSE(second.has_value());
   EXPECT_EQ(second.error().code, ErrorCode::kFailedPrecondition);
 }

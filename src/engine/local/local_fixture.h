@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/fake_probe.h"
 #include "engine/local/local_engine.h"
 #include "engine/test_support.h"
 #include "os/files.h"
@@ -52,11 +53,12 @@ class LocalFixture final : public EngineFixture {
                          .helper_dir = std::string(BUSBAR_BINARY_DIR) + "/bin"};
     options.masked_paths = masked_paths;
     options.log_max_bytes = log_max_bytes;
+    options.probe_period_ms = probe_period_ms;
     return options;
   }
 
   std::unique_ptr<Engine> open() override {
-    auto engine = make_local_engine(options(), {host_.get(), &busybox_}, clock_);
+    auto engine = make_local_engine(options(), {host_.get(), &busybox_}, probe, clock_);
     EXPECT_TRUE(engine.has_value()) << engine.error().to_string();
     return engine ? std::move(*engine) : nullptr;
   }
@@ -65,6 +67,8 @@ class LocalFixture final : public EngineFixture {
 
   std::vector<std::string> masked_paths = {};
   std::int64_t log_max_bytes = 64 << 20;
+  std::int64_t probe_period_ms = 0;
+  FakeProbe probe;
 
  private:
   os::TestDir dir_;

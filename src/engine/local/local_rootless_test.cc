@@ -50,7 +50,7 @@ class LocalRootless : public ::testing::Test {
       auto host = make_host_rootfs({});
       const os::SystemClock clock;
       FactLog facts;
-      auto engine = make_local_engine(options(), {host.get()}, clock);
+      auto engine = make_local_engine(options(), {host.get()}, fixture_.probe, clock);
       std::string failure = !is_nobody ? "cannot become nobody" : engine ? "" : engine.error().to_string();
       if (failure.empty()) {
         (void)(*engine)->adopt(active, facts.sink());

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "engine/fake_probe.h"
 #include "engine/local/internal/node_observer.h"
 #include "engine/local/internal/port_leases.h"
 #include "engine/local/internal/root_assembly.h"
@@ -16,41 +17,23 @@
 namespace busbar::engine {
 namespace {
 
-TEST(NodeObserver, OffersOneCardForEachCpu) {
-  const MachineFacts facts{.name = "n",
-                           .cpus = {{.number = 2, .numa_node = 0, .threads_per_core = 2, .max_mhz = 3000},
-                                    {.number = 5, .numa_node = 1, .threads_per_core = 2, .max_mhz = 3000}},
-                           .cpu_flags = "sse fma avx2",
-                           .memory_bytes = 1 << 30};
-  const model::Node node = make_node(facts, 0);
-  EXPECT_EQ(node.name, "n");
-  EXPECT_EQ(node.cpus.value, 2000);
-  ASSERT_EQ(node.cards.size(), 2U);
-  EXPECT_EQ(node.cards[1].device, "cpu:5");
-  EXPECT_EQ(node.cards[1].numa_node, 1);
-  EXPECT_EQ(node.cards[1].index, 1);
-  // 32 operations a clock x 3 GHz, half of it for each of two threads.
-  EXPECT_EQ(node.cards[0].peak_gflops.at(0), (std::pair<std::string, std::int64_t>{"fp32", 48}));
+TEST(NodeObserver, MakesANodeOfWhatTheProbeFound) {
+  FakeProbe probe(2);
+  Inventory inventory = probe.inventory();
+  inventory.cards[1].card.health = model::CardHealth::kUnhealthy;
+  inventory.cards[1].health_detail = "its node is missing";
+  const NodeObserved observed = make_node({.name = "n", .memory_bytes = 1 << 30}, inventory);
+  EXPECT_EQ(observed.node.name, "n");
+  EXPECT_EQ(observed.node.cpus.value, 2000);
+  EXPECT_EQ(observed.node.memory.value, 1 << 30);
+  ASSERT_EQ(observed.node.cards.size(), 2U);
+  EXPECT_EQ(observed.node.cards[1].device, "cpu:1");
+  EXPECT_EQ(observed.health_details, (std::map<std::uint16_t, std::string>{{1, "its node is missing"}}));
 }
 
-TEST(NodeObserver, MoreCardsThanCpusShareThem) {
-  const MachineFacts facts{.cpus = {{.number = 0}, {.number = 1}}};
-  const model::Node node = make_node(facts, 5);
-  ASSERT_EQ(node.cards.size(), 5U);
-  EXPECT_EQ(node.cards[4].device, "cpu:0");
-  EXPECT_TRUE(node.cards[0].peak_gflops.empty());
-}
-
-TEST(NodeObserver, WidestVectorUnitCounts) {
-  EXPECT_EQ(fp32_per_clock("sse2 fma avx2 avx512f"), 64);
-  EXPECT_EQ(fp32_per_clock("fma avx2"), 32);
-  EXPECT_EQ(fp32_per_clock("sse2"), 8);
-}
-
-TEST(NodeObserver, ThisMachineHasCpusAndMemory) {
+TEST(NodeObserver, ThisMachineHasANameAndMemory) {
   const MachineFacts facts = read_machine_facts("").value();
   EXPECT_FALSE(facts.name.empty());
-  EXPECT_FALSE(facts.cpus.empty());
   EXPECT_GT(facts.memory_bytes, 1 << 20);
 }
 

@@ -1,0 +1,77 @@
+#include "chip/probe/internal/host_root.h"
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <cstdlib>
+#include <memory>
+#include <utility>
+
+#include "base/text.h"
+
+namespace busbar::chip::probe {
+namespace {
+
+/// cpuinfo of a machine with a thousand CPUs is 1.5 MB; nothing else is near that.
+constexpr std::size_t kMaxFile = std::size_t{16} << 20;
+constexpr std::size_t kMaxMark = 64;
+
+std::string real_path_of(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> found(::realpath(path.c_str(), nullptr), &std::free);
+  return found ? std::string(found.get()) : std::string();
+}
+
+}  // namespace
+
+std::optional<NodeStat> stat_device(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0 || (!S_ISCHR(info.st_mode) && !S_ISBLK(info.st_mode))) return std::nullopt;
+  return NodeStat{.type = S_ISCHR(info.st_mode) ? 'c' : 'b',
+                  .number = {.major = major(info.st_rdev), .minor = minor(info.st_rdev)}};
+}
+
+std::optional<NodeStat> stat_device_or_mark(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
+  if (!S_ISREG(info.st_mode)) return stat_device(path);
+  const auto text = os::read_file(path, kMaxMark);
+  if (!text || (!text->starts_with("c ") && !text->starts_with("b "))) return std::nullopt;
+  const auto number = parse_device_number(std::string_view(*text).substr(2));
+  if (!number) return std::nullopt;
+  return NodeStat{.type = text->front(), .number = *number};
+}
+
+HostRoot::HostRoot(const std::string& prefix, StatFunction stat) : prefix_(prefix), stat_(std::move(stat)) {
+  while (prefix_.ends_with('/')) prefix_.pop_back();
+  real_prefix_ = prefix_.empty() ? std::string() : real_path_of(prefix_);
+}
+
+Result<std::string> HostRoot::read(std::string_view path) const {
+  return os::read_file(at(path), kMaxFile);
+}
+
+std::string HostRoot::read_or_empty(std::string_view path) const {
+  const auto text = read(path);
+  return text ? std::string(trim(*text)) : std::string();
+}
+
+std::vector<os::DirEntry> HostRoot::list(std::string_view path) const {
+  return os::list_dir(at(path)).value_or(std::vector<os::DirEntry>());
+}
+
+bool HostRoot::exists(std::string_view path) const {
+  return os::file_exists(at(path));
+}
+
+std::string HostRoot::link_name(std::string_view path) const {
+  const auto target = os::read_link(at(path));
+  return target ? target->substr(target->rfind('/') + 1) : std::string();
+}
+
+std::optional<std::string> HostRoot::real_path(std::string_view path) const {
+  const std::string found = real_path_of(at(path));
+  if (found.empty() || !found.starts_with(real_prefix_ + "/")) return std::nullopt;
+  return found.substr(real_prefix_.size());
+}
+
+}  // namespace busbar::chip::probe
