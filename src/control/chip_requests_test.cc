@@ -17,7 +17,12 @@ std::vector<std::string> chips_of(const std::string& text) {
   const launch::ParsedJob job = checked(text);
   EXPECT_TRUE(job.is_valid) << launch::format_diagnostics("job", text, job.diagnostics);
   std::vector<std::string> chips;
-  for (const auto& request : expand_accelerators(chip::builtin_catalogue(), job.spec).value()) {
+  const auto expanded = expand_accelerators(chip::builtin_catalogue(), job.spec);
+  if (!expanded) {
+    ADD_FAILURE() << expanded.error().to_string();
+    return {};
+  }
+  for (const auto& request : expanded.value()) {
     chips.push_back(request.chip + ":" + format_milli(request.per_node.value));
   }
   return chips;

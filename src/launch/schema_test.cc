@@ -176,7 +176,8 @@ TEST(Schema, AgreesWithTheParser) {
        {"run: x", "run: [a, b]", "run: x\nnodes: 2..8", "run: x\nenv: [A=1]", "run: x\nrestart: 3",
         "run: x\nrestart: {max: 3, on: user}", "run: x\ncheckpoint: /a", "run: x\nports: {http: 80}",
         "run: x\nports: [80, http]", "run: x\nsecrets: {A: b}", "run: x\nvolumes: [{source: /a, target: /b}]",
-        "run: x\nnum_nodes: 2", "run: x\nresources: {accelerators: {H100: 8}}", "run: x\nresources: {nvidia.com/gpu: 8}",
+        "run: x\nnum_nodes: 2", "run: x\nresources: {accelerators: {H100: 8}}",
+        "run: x\nresources: {nvidia.com/gpu: 8}",
         "run: x\nresources: {accelerators: 1, min_card_memory: 40GiB, min_card_link: 600}",
         "run: x\nresources: {nvidia.com/gpu: [8]}", "run: x\nslurm_environment: true",
         // And what both refuse.
