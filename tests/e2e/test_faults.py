@@ -40,12 +40,20 @@ class Faults(unittest.TestCase):
 
     def test_a_killed_task_ends_its_gang(self):
         mark = f"31{os.getpid()}"
-        status = self.start_job(f"[ $NODE_RANK = 0 ] && exec sleep {mark}; exec sleep 1000", nodes=2)
-        [pid] = processes(rf"^sleep {mark}")
+        meet = pathlib.Path(tempfile.mkdtemp(prefix="bb-meet-", dir="/var/tmp"))
+        self.addCleanup(shutil.rmtree, meet)
+        os.mkfifo(meet / "here")
+        os.mkfifo(meet / "never")
+        # The program itself says that it is there: "running" comes before its exec.
+        program = f"exec sh -c 'echo > {meet}/here; read word < {meet}/never' {mark}"
+        status = self.start_job(f"[ $NODE_RANK = 0 ] && {program}; exec sleep 1000", nodes=2, volumes=[f"{meet}:{meet}"])
+        with open(meet / "here") as fifo:
+            fifo.read()
+        [pid] = processes(rf"^sh -c echo .*{mark}")
         os.kill(pid, signal.SIGKILL)
         ended = self.server.wait_job(status["id"])
         self.assertEqual(("failed", 137), (ended["state"], ended["exit_code"]))
-        self.assertEqual([], processes(rf"^sleep {mark}"))
+        self.assertEqual([], processes(rf"^sh -c echo .*{mark}"))
 
     def test_conmon_killed_is_the_platforms_fault_and_the_job_runs_again(self):
         mark = f"32{os.getpid()}"
