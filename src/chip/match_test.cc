@@ -59,7 +59,8 @@ TEST(Match, ACardThatIsNotSettledWillDoWhereEveryCandidateWould) {
 TEST(Match, PrecisionFiltersAndACommunityFigureNeverRanks) {
   const Chips int8 = chips("hygon", {.precision = "int8"});
   EXPECT_EQ(int8, (Chips{"hygon-k100", "hygon-k100-ai", "hygon-bw200"}));
-  for (const Match& one : match(builtin_catalogue(), "hygon", {.precision = "int8"}).value()) {
+  const auto hygon = match(builtin_catalogue(), "hygon", {.precision = "int8"});
+  for (const Match& one : hygon.value()) {
     EXPECT_EQ(one.speed_ppm, 0) << one.chip;
   }
   const auto any = match(builtin_catalogue(), "", {.precision = "fp8"}).value();
