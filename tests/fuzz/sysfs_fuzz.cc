@@ -12,6 +12,7 @@ using namespace busbar::chip::probe;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   if (const auto id = parse_hex_id(text, 16); id && *id > 0xffff) __builtin_trap();
+  if (const auto alias = parse_pci_modalias(text); alias && alias->class_code > 0xffffff) __builtin_trap();
   if (const auto speed = parse_link_speed(text); speed && *speed < 0) __builtin_trap();
   if (const auto cpus = parse_cpu_list(text); cpus && cpus->size() > 8192) __builtin_trap();
   if (const auto total = parse_aer_total(text); total && *total < 0) __builtin_trap();

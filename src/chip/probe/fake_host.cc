@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <vector>
 
@@ -40,6 +41,7 @@ class DeviceBuilder {
     dir_ = parents + "/" + address_;
     TRY(ids());
     TRY(file("class", scalar(node_, "class", "0x120000")));
+    TRY(modalias());
     TRY(file("numa_node", scalar(node_, "numa", "0")));
     TRY(link_state());
     if (const std::string driver = scalar(node_, "driver"); !driver.empty()) {
@@ -76,6 +78,25 @@ class DeviceBuilder {
     };
     TRY(pair("id", "", "vendor", "device"));
     return pair("sub", "0000:0000", "subsystem_vendor", "subsystem_device");
+  }
+
+  /// As the kernel writes it; left out where the description says what stands in the single files.
+  Result<void> modalias() {
+    const YamlNode* files = node_.find("files");
+    for (const char* name : {"vendor", "device", "class", "subsystem_vendor", "subsystem_device"}) {
+      if (files != nullptr && files->find(name) != nullptr) return {};
+    }
+    const auto upper = [](std::string text) {
+      std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::toupper(c); });
+      return text;
+    };
+    const std::string id = upper(scalar(node_, "id"));
+    const std::string sub = upper(scalar(node_, "sub", "0000:0000"));
+    const std::string code = upper(scalar(node_, "class", "0x120000"));
+    if (code.size() != 8) return wrong(node_, "class is 0xCCSSII");
+    return file("modalias",
+                fmt::format("pci:v0000{}d0000{}sv0000{}sd0000{}bc{}sc{}i{}", id.substr(0, 4), id.substr(5),
+                            sub.substr(0, 4), sub.substr(5), code.substr(2, 2), code.substr(4, 2), code.substr(6, 2)));
   }
 
   /// "32.0 16": now and at most.

@@ -1,13 +1,15 @@
 #include "chip/probe/internal/host_root.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
-#include <cstdlib>
-#include <memory>
+#include <array>
 #include <utility>
 
 #include "base/text.h"
+#include "os/errno_error.h"
 
 namespace busbar::chip::probe {
 namespace {
@@ -15,10 +17,14 @@ namespace {
 /// cpuinfo of a machine with a thousand CPUs is 1.5 MB; nothing else is near that.
 constexpr std::size_t kMaxFile = std::size_t{16} << 20;
 constexpr std::size_t kMaxMark = 64;
+constexpr std::size_t kPage = 4096;
 
-std::string real_path_of(const std::string& path) {
-  const std::unique_ptr<char, decltype(&std::free)> found(::realpath(path.c_str(), nullptr), &std::free);
-  return found ? std::string(found.get()) : std::string();
+Result<std::string> read_page(const std::string& path) {
+  TRY_ASSIGN(const os::UniqueFd file, os::open_file(path, O_RDONLY));
+  std::array<char, kPage> page;
+  const ssize_t got = ::read(file.get(), page.data(), page.size());
+  if (got < 0) return os::errno_failure("cannot read " + path);
+  return std::string(page.data(), static_cast<std::size_t>(got));
 }
 
 }  // namespace
@@ -43,11 +49,12 @@ std::optional<NodeStat> stat_device_or_mark(const std::string& path) {
 
 HostRoot::HostRoot(const std::string& prefix, StatFunction stat) : prefix_(prefix), stat_(std::move(stat)) {
   while (prefix_.ends_with('/')) prefix_.pop_back();
-  real_prefix_ = prefix_.empty() ? std::string() : real_path_of(prefix_);
 }
 
 Result<std::string> HostRoot::read(std::string_view path) const {
-  return os::read_file(at(path), kMaxFile);
+  // The kernel gives an attribute of sysfs, a page at most, in one read: three system calls instead of five, for the
+  // thousand files of a scan.
+  return path.starts_with("/sys/") ? read_page(at(path)) : os::read_file(at(path), kMaxFile);
 }
 
 std::string HostRoot::read_or_empty(std::string_view path) const {
@@ -63,15 +70,13 @@ bool HostRoot::exists(std::string_view path) const {
   return os::file_exists(at(path));
 }
 
-std::string HostRoot::link_name(std::string_view path) const {
-  const auto target = os::read_link(at(path));
-  return target ? target->substr(target->rfind('/') + 1) : std::string();
+std::string HostRoot::link_target(std::string_view path) const {
+  return os::read_link(at(path)).value_or(std::string());
 }
 
-std::optional<std::string> HostRoot::real_path(std::string_view path) const {
-  const std::string found = real_path_of(at(path));
-  if (found.empty() || !found.starts_with(real_prefix_ + "/")) return std::nullopt;
-  return found.substr(real_prefix_.size());
+std::string HostRoot::link_name(std::string_view path) const {
+  const std::string target = link_target(path);
+  return target.substr(target.rfind('/') + 1);
 }
 
 }  // namespace busbar::chip::probe

@@ -44,14 +44,13 @@ class HostRoot {
   std::vector<os::DirEntry> list(std::string_view path) const;
   bool exists(std::string_view path) const;
   std::optional<NodeStat> stat_node(std::string_view path) const { return stat_(at(path)); }
-  /// Last part of what a link points at; empty where it is no link.
+  /// What a link says; empty where it is no link.
+  std::string link_target(std::string_view path) const;
+  /// The last part of that.
   std::string link_name(std::string_view path) const;
-  /// The path behind all links, as the machine names it.
-  std::optional<std::string> real_path(std::string_view path) const;
 
  private:
   std::string prefix_;
-  std::string real_prefix_;
   StatFunction stat_;
 };
 

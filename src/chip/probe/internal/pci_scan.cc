@@ -32,14 +32,7 @@ class Scanner {
       if (!is_pci_address(entry.name)) continue;
       dir_ = std::string(kDevices) + entry.name;
       PciDevice device{.address = entry.name};
-      const auto vendor = hex("vendor", 16);
-      const auto id = hex("device", 16);
-      const auto class_code = hex("class", 24);
-      if (!vendor || !id || !class_code) continue;
-      device.vendor = static_cast<std::uint16_t>(*vendor);
-      device.device = static_cast<std::uint16_t>(*id);
-      device.class_code = *class_code;
-      if (!is_wanted(device)) continue;
+      if (!read_ids(device) || !is_wanted(device)) continue;
       read_rest(device);
       scan_.devices.push_back(std::move(device));
     }
@@ -47,6 +40,33 @@ class Scanner {
   }
 
  private:
+  /// By the modalias, or, where there is none or it makes no sense, by the single files.
+  bool read_ids(PciDevice& device) {
+    if (const auto alias = parse_pci_modalias(root_.read_or_empty(dir_ + "/modalias"))) {
+      device.vendor = alias->vendor;
+      device.device = alias->device;
+      device.subsystem_vendor = alias->subsystem_vendor;
+      device.subsystem_device = alias->subsystem_device;
+      device.class_code = alias->class_code;
+      return true;
+    }
+    const auto vendor = hex("vendor", 16);
+    const auto id = hex("device", 16);
+    const auto class_code = hex("class", 24);
+    if (!vendor || !id || !class_code) return false;
+    const auto subsystem = [&](std::string_view file) {
+      return static_cast<std::uint16_t>(parsed<std::uint32_t>(
+                                            file, [](const std::string& t) { return parse_hex_id(t, 16); }, "a PCI id")
+                                            .value_or(0));
+    };
+    device.vendor = static_cast<std::uint16_t>(*vendor);
+    device.device = static_cast<std::uint16_t>(*id);
+    device.class_code = *class_code;
+    device.subsystem_vendor = subsystem("subsystem_vendor");
+    device.subsystem_device = subsystem("subsystem_device");
+    return true;
+  }
+
   void note(std::string_view file, std::string message) {
     scan_.problems.push_back({.path = fmt::format("{}/{}", dir_, file), .message = std::move(message)});
   }
@@ -94,13 +114,6 @@ class Scanner {
   }
 
   void read_rest(PciDevice& device) {
-    const auto subsystem = [&](std::string_view file) {
-      return static_cast<std::uint16_t>(parsed<std::uint32_t>(
-                                            file, [](const std::string& t) { return parse_hex_id(t, 16); }, "a PCI id")
-                                            .value_or(0));
-    };
-    device.subsystem_vendor = subsystem("subsystem_vendor");
-    device.subsystem_device = subsystem("subsystem_device");
     device.driver = root_.link_name(dir_ + "/driver");
     device.numa_node = static_cast<std::int16_t>(number("numa_node", -1, 1023, -1));
     device.link_speed = link_speed("current_link_speed");
@@ -127,9 +140,10 @@ class Scanner {
   }
 
   void read_upstream(PciDevice& device) {
-    const auto real = root_.real_path(dir_);
-    if (!real) return note("", "leads nowhere, so the distance to other cards is not known");
-    for (const std::string_view part : split(*real, '/')) {
+    // The link's own text has the bridges in it: "../../../devices/pci0000:15/0000:15:01.0/0000:16:00.0".
+    const std::string target = root_.link_target(dir_);
+    if (target.empty()) return note("", "is no link, so the distance to other cards is not known");
+    for (const std::string_view part : split(target, '/')) {
       if (part == device.address) break;
       if (part.starts_with("pci") || is_pci_address(part)) device.upstream.emplace_back(part);
     }

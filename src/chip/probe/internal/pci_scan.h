@@ -24,10 +24,10 @@ struct PciDevice {
   std::uint16_t vendor = 0;
   std::uint16_t device = 0;
   std::uint32_t class_code = 0;  ///< 24 bits: base class, subclass, interface.
-
-  // Read only of devices that are wanted.
   std::uint16_t subsystem_vendor = 0;
   std::uint16_t subsystem_device = 0;
+
+  // Read only of devices that are wanted.
   std::string driver = {};
   std::int16_t numa_node = -1;  ///< -1: unknown.
   std::int32_t link_speed = 0;  ///< Mega-transfers a second; 0: unknown.

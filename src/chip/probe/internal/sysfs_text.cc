@@ -44,6 +44,37 @@ std::optional<std::uint32_t> parse_hex_id(std::string_view text, unsigned bits) 
   return value;
 }
 
+std::optional<PciModalias> parse_pci_modalias(std::string_view text) {
+  text = trim(text);
+  if (!text.starts_with("pci:")) return std::nullopt;
+  text.remove_prefix(4);
+  const auto take = [&text](std::string_view mark, std::size_t digits) -> std::optional<std::uint32_t> {
+    if (text.size() < mark.size() + digits || !text.starts_with(mark)) return std::nullopt;
+    const std::string_view number = text.substr(mark.size(), digits);
+    text.remove_prefix(mark.size() + digits);
+    std::uint32_t value = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + digits, value, 16);
+    return error == std::errc() && end == number.data() + digits ? std::optional(value) : std::nullopt;
+  };
+  // In the order of the text: each takes away what it has read.
+  const auto vendor = take("v", 8);
+  const auto device = take("d", 8);
+  const auto subsystem_vendor = take("sv", 8);
+  const auto subsystem_device = take("sd", 8);
+  const auto base_class = take("bc", 2);
+  const auto sub_class = take("sc", 2);
+  const auto interface = take("i", 2);
+  if (!vendor || !device || !subsystem_vendor || !subsystem_device || !base_class || !sub_class || !interface ||
+      !text.empty() || std::max({*vendor, *device, *subsystem_vendor, *subsystem_device}) > 0xffff) {
+    return std::nullopt;
+  }
+  return PciModalias{.vendor = static_cast<std::uint16_t>(*vendor),
+                     .device = static_cast<std::uint16_t>(*device),
+                     .subsystem_vendor = static_cast<std::uint16_t>(*subsystem_vendor),
+                     .subsystem_device = static_cast<std::uint16_t>(*subsystem_device),
+                     .class_code = *base_class << 16 | *sub_class << 8 | *interface};
+}
+
 bool is_pci_address(std::string_view text) {
   const std::size_t colon = text.find(':');
   if (colon == std::string_view::npos || colon < 4 || colon > 8 || text.size() != colon + 8) return false;

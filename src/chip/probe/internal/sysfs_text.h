@@ -14,6 +14,18 @@ namespace busbar::chip::probe {
 /// "0x10de", as sysfs prints ids and classes, of at most `bits` bits. Blanks around it do not matter.
 std::optional<std::uint32_t> parse_hex_id(std::string_view text, unsigned bits);
 
+/// All ids of a PCI function in one text, "pci:v000010DEd00002330sv000010DEsd000016C1bc03sc02i00": one file to read of
+/// the hundreds of devices that are no cards.
+struct PciModalias {
+  std::uint16_t vendor = 0;
+  std::uint16_t device = 0;
+  std::uint16_t subsystem_vendor = 0;
+  std::uint16_t subsystem_device = 0;
+  std::uint32_t class_code = 0;  ///< 24 bits.
+  friend bool operator==(const PciModalias&, const PciModalias&) = default;
+};
+std::optional<PciModalias> parse_pci_modalias(std::string_view text);
+
 /// "0000:3b:00.0": domain of 4 to 8 digits, bus, device, function; lower case.
 bool is_pci_address(std::string_view text);
 

@@ -14,6 +14,22 @@ TEST(SysfsText, IdsAreHexadecimalWithTheirWidth) {
   }
 }
 
+TEST(SysfsText, AModaliasHasAllIds) {
+  EXPECT_EQ(parse_pci_modalias("pci:v000010DEd00002330sv000010DEsd000016C1bc03sc02i00\n"),
+            (PciModalias{.vendor = 0x10de,
+                         .device = 0x2330,
+                         .subsystem_vendor = 0x10de,
+                         .subsystem_device = 0x16c1,
+                         .class_code = 0x030200}));
+  for (const std::string_view text :
+       {"", "pci:", "pci:v000010DE", "usb:v1D6Bp0002", "pci:v000010DEd00002330sv000010DEsd000016C1bc03sc02i00x",
+        "pci:v100010DEd00002330sv000010DEsd000016C1bc03sc02i00",
+        "pci:v-00010DEd00002330sv000010DEsd000016C1bc03sc02i00"}) {
+    SCOPED_TRACE(text);
+    EXPECT_FALSE(parse_pci_modalias(text).has_value());
+  }
+}
+
 TEST(SysfsText, PciAddressesHaveFourPartsInLowerCase) {
   EXPECT_TRUE(is_pci_address("0000:3b:00.0"));
   EXPECT_TRUE(is_pci_address("10000:e1:1f.7"));
