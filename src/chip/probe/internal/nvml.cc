@@ -57,6 +57,8 @@ struct Nvml::Functions {
 };
 
 struct Nvml::State {
+  explicit State(os::DynamicLibrary loaded) : library(std::move(loaded)) {}
+
   os::DynamicLibrary library;
   Functions call;
   NvmlEventSet* events = nullptr;
