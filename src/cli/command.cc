@@ -37,6 +37,7 @@ const std::vector<Verb>& verbs() {
       {"replay", "State", "decide a saved journal again and compare", replay_command},
       {"backup", "State", "save the server's database", backup_command},
       {"restore", "State", "put a backup back (server stopped)", restore_command},
+      {"sim speed", "Simulation", "measure how fast gangs are placed on a loaded fabric", sim_speed_command},
       {"schema", "Other", "print the JSON Schema of job files", schema_command},
       {"completion", "Other", "print a completion script for a shell", completion_command},
       {"version", "Other", "print versions", version_command},

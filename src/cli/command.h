@@ -122,6 +122,7 @@ Command journal_export_command();
 Command replay_command();
 Command backup_command();
 Command restore_command();
+Command sim_speed_command();
 Command schema_command();
 Command completion_command();
 Command version_command();

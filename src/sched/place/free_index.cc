@@ -14,7 +14,7 @@ struct Tables {
   std::array<std::uint8_t, kClasses> together = {};
   std::array<std::vector<FreeClass>, kIndexedCards + 1> order = {};
   /// [free][cards]: tasks of `cards` cards.
-  std::array<std::array<std::uint8_t, kIndexedCards + 1>, kIndexedCards + 1> tasks = {};
+  std::array<std::array<std::uint32_t, kIndexedCards + 1>, kIndexedCards + 1> tasks = {};
 };
 
 Tables make_tables() {
@@ -25,7 +25,7 @@ Tables make_tables() {
       tables.together[free_class(free, together)] = static_cast<std::uint8_t>(together);
     }
     for (std::uint32_t cards = 1; cards <= kIndexedCards; ++cards) {
-      tables.tasks[free][cards] = static_cast<std::uint8_t>(free / cards);
+      tables.tasks[free][cards] = free / cards;
     }
   }
   for (std::uint32_t cards = 1; cards <= kIndexedCards; ++cards) {
@@ -48,6 +48,7 @@ OrderCounts empty_counts(const ChipOrder& order) {
   OrderCounts counts;
   counts.classes.assign(order.groups.size(), 0);
   counts.groups_in_class[0] = static_cast<std::uint32_t>(order.groups.size());
+  counts.most = order.most_cards;
   counts.leaves = static_cast<std::uint32_t>(order.levels.front().size());
   counts.in_leaf.assign((free_class(order.most_cards, order.most_cards) + std::size_t{1}) * counts.leaves, 0);
   for (const std::vector<Domain>& domains : order.levels) {
@@ -69,13 +70,14 @@ void move_group(OrderCounts& counts, const ChipOrder& order, std::uint32_t posit
   if (old_free == new_free) {
     return;
   }
-  const auto& old_tasks = tables().tasks[old_free];
-  const auto& new_tasks = tables().tasks[new_free];
+  std::array<std::uint32_t, kIndexedCards> gained = {};
+  for (std::uint32_t cards = 1; cards <= counts.most; ++cards) {
+    gained[cards - 1] = tables().tasks[new_free][cards] - tables().tasks[old_free][cards];
+  }
   for (std::size_t level = 0; level < order.levels.size(); ++level) {
-    const std::size_t domains = order.levels[level].size();
-    std::uint32_t* room = counts.room[level].data() + order.domains[level][position];
-    for (std::uint32_t cards = 1; cards <= std::max(old_free, new_free); ++cards, room += domains) {
-      *room += std::uint32_t{new_tasks[cards]} - std::uint32_t{old_tasks[cards]};
+    std::uint32_t* room = counts.room[level].data() + std::size_t{order.domains[level][position]} * counts.most;
+    for (std::uint32_t i = 0; i < counts.most; ++i) {
+      room[i] += gained[i];
     }
   }
 }

@@ -28,8 +28,10 @@ struct OrderCounts {
   std::vector<FreeClass> classes = {};                  ///< By position; class 0 for unusable nodes.
   std::array<std::uint32_t, 256> groups_in_class = {};  ///< In the whole order.
   std::vector<std::uint32_t> in_leaf = {};              ///< [class * leaves + leaf]: groups of that class.
-  std::vector<std::vector<std::uint32_t>> room = {};    ///< [level][(cards - 1) * domains + domain]: tasks.
+  /// [level][domain * most + cards - 1]: tasks of `cards` cards that fit in the domain.
+  std::vector<std::vector<std::uint32_t>> room = {};
   std::uint32_t leaves = 0;
+  std::uint32_t most = 0;  ///< Cards of the chip on one node, at most.
 };
 
 /// Counts of free cards by domain, kept up to date: what makes a decision cost O(levels + leaves + tasks of the gang)

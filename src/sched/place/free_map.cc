@@ -321,21 +321,27 @@ void FreeMap::change(const model::Placement& placement, int sign) {
     NodeSlot& slot = block.nodes[*index % kBlock];
     slot.cpus_free -= sign * task.cpus.value;
     slot.memory_free -= sign * task.memory.value;
-    GroupSlot* group = &block.groups[slot.first_group];
-    for (const std::uint16_t card_index : task.cards) {
-      CardSlot& card = block.cards[slot.first_card + card_index];
-      while (group->chip != card.chip) {
-        count_together(block, slot, *group);
-        group = group->chip < card.chip ? group + 1 : &block.groups[slot.first_group];
-      }
-      count_card(*group, card, -1);
-      card.used = static_cast<std::uint16_t>(card.used + sign * task.per_card.value);
-      CHECK(card.used <= kWholeCard, "card over-allocated");
-      count_card(*group, card, 1);
-    }
-    count_together(block, slot, *group);
+    change_cards(block, slot, task.cards, sign * static_cast<int>(task.per_card.value));
     note_change(slot);
   }
+}
+
+void FreeMap::change_cards(Block& block, const NodeSlot& slot, std::span<const std::uint16_t> cards, int milli) const {
+  CardSlot* slots = block.cards.data() + slot.first_card;
+  GroupSlot* const groups = block.groups.data() + slot.first_group;
+  GroupSlot* group = groups;
+  for (const std::uint16_t card_index : cards) {
+    CardSlot& card = slots[card_index];
+    if (group->chip != card.chip) {
+      count_together(block, slot, *group);
+      for (group = groups; group->chip != card.chip;) ++group;
+    }
+    count_card(*group, card, -1);
+    card.used = static_cast<std::uint16_t>(card.used + milli);
+    CHECK(card.used <= kWholeCard, "card over-allocated");
+    count_card(*group, card, 1);
+  }
+  count_together(block, slot, *group);
 }
 
 FreeMap FreeMap::reset(bool repairs) const {

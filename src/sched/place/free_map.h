@@ -153,6 +153,7 @@ class FreeMap {
   void count_together(const Block& block, const NodeSlot& slot, GroupSlot& group) const;
   void note_change(const NodeSlot& slot);
   void change(const model::Placement& placement, int sign);
+  void change_cards(Block& block, const NodeSlot& slot, std::span<const std::uint16_t> cards, int milli) const;
   FreeMap reset(bool repairs) const;
 
   std::vector<internal::CowPtr<Block>> blocks_;

@@ -92,14 +92,14 @@ std::uint64_t GangSearch::room(std::size_t level, std::uint32_t domain) const {
   if (counts_ == nullptr) {
     return task_sums_[domains[domain].end] - task_sums_[domains[domain].begin];
   }
-  return need_.task.cards > order_.most_cards
+  return need_.task.cards > counts_->most
              ? 0
-             : counts_->room[level - 1][(need_.task.cards - 1) * domains.size() + domain];
+             : counts_->room[level - 1][std::size_t{domain} * counts_->most + need_.task.cards - 1];
 }
 
 std::uint64_t GangSearch::slack(std::size_t level, std::uint32_t domain) const {
   if (counts_ != nullptr) {
-    return counts_->room[level - 1][domain];
+    return counts_->room[level - 1][std::size_t{domain} * counts_->most];
   }
   const std::vector<std::uint64_t>& sums = need_.task.chip == kNoChip ? task_sums_ : free_sums_;
   const Domain& range = order_.levels[level - 1][domain];
@@ -165,11 +165,12 @@ std::optional<std::uint32_t> GangSearch::find_node_by_class(std::uint32_t tasks)
       continue;
     }
     const std::uint32_t* in_leaf = counts_->in_leaf.data() + std::size_t{wanted} * counts_->leaves;
-    const std::uint32_t* free = counts_->room[0].data();
-    std::uint32_t leaf = UINT32_MAX;
+    std::uint32_t leaf = 0;
+    std::uint64_t least = UINT64_MAX;
     for (std::uint32_t i = 0; i < counts_->leaves; ++i) {
-      if (in_leaf[i] > 0 && (leaf == UINT32_MAX || free[i] < free[leaf])) {
+      if (in_leaf[i] > 0 && slack(1, i) < least) {
         leaf = i;
+        least = slack(1, i);
       }
     }
     const Domain& range = order_.levels[0][leaf];
@@ -190,9 +191,11 @@ std::optional<Selection> GangSearch::select(std::uint32_t tasks, std::size_t top
   }
   for (std::size_t level = 1; level <= top_level && !is_unsure_; ++level) {
     std::optional<std::uint32_t> best;
+    std::uint64_t least = UINT64_MAX;
     for (std::uint32_t domain = 0; domain < order_.levels[level - 1].size(); ++domain) {
-      if (room(level, domain) >= tasks && (!best.has_value() || slack(level, domain) < slack(level, *best))) {
+      if (room(level, domain) >= tasks && slack(level, domain) < least) {
         best = domain;
+        least = slack(level, domain);
       }
     }
     if (!best.has_value()) {
@@ -246,42 +249,51 @@ std::uint32_t GangSearch::fill(std::size_t level, std::uint32_t domain, std::uin
 // One task on each of the best fitting nodes if there are enough of them, else the roomiest nodes filled, so that few
 // are used.
 std::uint32_t GangSearch::fill_leaf(std::uint32_t domain, std::uint32_t tasks, std::vector<Seats>& seats) const {
-  struct Candidate {
-    Fitness fitness = {};
-    std::uint32_t position = 0;
-    std::uint32_t capacity = 0;
-  };
   const Domain& range = order_.levels[0][domain];
-  std::vector<Candidate> candidates;
+  const std::size_t first = seats.size();
+  std::uint64_t room = 0;
   for (std::uint32_t i = range.begin; i < range.end; ++i) {
     if (counts_ != nullptr && free_of_class(counts_->classes[i]) < need_.task.cards) {
       continue;
     }
     if (const std::uint32_t fitting = capacity(i); fitting > 0) {
-      candidates.push_back({.fitness = fitness(i), .position = i, .capacity = fitting});
+      seats.push_back({.position = i, .tasks = fitting});
+      room += fitting;
     }
   }
-  if (candidates.size() >= tasks) {
-    if (candidates.size() > tasks) {
-      std::partial_sort(candidates.begin(), candidates.begin() + tasks, candidates.end(),
-                        [](const Candidate& a, const Candidate& b) {
-                          return a.fitness != b.fitness ? a.fitness < b.fitness : a.position < b.position;
-                        });
+  const std::size_t nodes = seats.size() - first;
+  if (nodes > tasks) {
+    keep_best_fitting(seats, first, tasks);
+  } else if (nodes < tasks && room > tasks) {
+    const auto is_roomier = [](const Seats& a, const Seats& b) {
+      return a.tasks != b.tasks ? a.tasks > b.tasks : a.position < b.position;
+    };
+    std::sort(seats.begin() + static_cast<std::ptrdiff_t>(first), seats.end(), is_roomier);
+    std::uint32_t left = tasks;
+    std::size_t at = first;
+    for (; left > 0; ++at) {
+      seats[at].tasks = std::min(seats[at].tasks, left);
+      left -= seats[at].tasks;
     }
-    for (std::uint32_t i = 0; i < tasks; ++i) {
-      seats.push_back({.position = candidates[i].position, .tasks = 1});
-    }
-    return tasks;
+    seats.resize(at);
   }
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return a.capacity != b.capacity ? a.capacity > b.capacity : a.position < b.position;
-  });
-  std::uint32_t left = tasks;
-  for (std::size_t i = 0; i < candidates.size() && left > 0; ++i) {
-    seats.push_back({.position = candidates[i].position, .tasks = std::min(left, candidates[i].capacity)});
-    left -= seats.back().tasks;
+  if (nodes >= tasks) {
+    std::for_each(seats.begin() + static_cast<std::ptrdiff_t>(first), seats.end(), [](Seats& seat) { seat.tasks = 1; });
   }
-  return tasks - left;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(room, tasks));
+}
+
+void GangSearch::keep_best_fitting(std::vector<Seats>& seats, std::size_t first, std::uint32_t count) const {
+  std::vector<std::pair<Fitness, std::uint32_t>> candidates;
+  candidates.reserve(seats.size() - first);
+  for (std::size_t i = first; i < seats.size(); ++i) {
+    candidates.emplace_back(fitness(seats[i].position), seats[i].position);
+  }
+  std::nth_element(candidates.begin(), candidates.begin() + (count - 1), candidates.end());
+  seats.resize(first + count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    seats[first + i].position = candidates[i].second;
+  }
 }
 
 }  // namespace busbar::sched::place

@@ -68,6 +68,8 @@ class GangSearch {
   std::uint32_t fill(std::size_t level, std::uint32_t domain, std::uint32_t tasks, std::vector<Seats>& seats) const;
   std::uint32_t fill_leaf(std::uint32_t domain, std::uint32_t tasks, std::vector<Seats>& seats) const;
 
+  void keep_best_fitting(std::vector<Seats>& seats, std::size_t first, std::uint32_t count) const;
+
   const FreeMap& map_;
   const ChipOrder& order_;
   const GangNeed& need_;

@@ -33,9 +33,15 @@ std::vector<GangNeed> needs_of(const JobRequest& request, const FreeMap& map) {
     const bool is_fraction = accelerator.per_node.value < kWholeCard;
     gang.task.fraction = is_fraction ? accelerator.per_node.value : 0;
     gang.task.cards = is_fraction ? 0 : static_cast<std::uint32_t>(accelerator.per_node.value / kWholeCard);
+    if (!accelerator.chip.empty()) {
+      gang.task.chip = map.find_chip(accelerator.chip);
+      if (gang.task.chip != kNoChip) {
+        needs.push_back(gang);
+      }
+      continue;
+    }
     for (const ChipIndex chip : map.chips_by_name()) {
-      const std::string& name = map.chip_name(chip);
-      if (accelerator.chip.empty() ? name != "cpu" : name == accelerator.chip) {
+      if (map.chip_name(chip) != "cpu") {
         gang.task.chip = chip;
         needs.push_back(gang);
       }
@@ -129,6 +135,11 @@ std::optional<Found> Placer::place(const GangNeed& need) const {
   }
   const ChipOrder& order = *order_for(need);
   Found found = {.placement = {.chip = map_.chip_name(need.task.chip)}};
+  std::size_t tasks = 0;
+  for (const Seats& seats : selection->seats) {
+    tasks += seats.tasks;
+  }
+  found.placement.tasks.reserve(tasks);
   for (const Seats& seats : selection->seats) {
     const GroupSlot& group = map_.group(order.groups[seats.position]);
     CardPicker picker(map_, group);
@@ -141,7 +152,6 @@ std::optional<Found> Placer::place(const GangNeed& need) const {
                                        .memory = {need.task.memory}});
     }
   }
-  const std::size_t tasks = found.placement.tasks.size();
   const std::string& name = selection->domain.name;
   found.where =
       fmt::format("smallest domain that holds {}: {}{}", tasks == 1 ? "it" : fmt::format("all {} tasks", tasks),
