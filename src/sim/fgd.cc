@@ -73,7 +73,8 @@ FgdRun run_fgd(const FgdCluster& cluster, const FgdPods& pods, const FgdProtocol
   Random random(~seed);
   shuffle(nodes, random);
   const std::vector<std::uint32_t> arrivals = draw_arrivals(cluster, pods, protocol, seed);
-  FgdRun run = {.pods = arrivals.size()};
+  FgdRun run;
+  run.pods = arrivals.size();
   run.decision_ns.reserve(arrivals.size());
   const std::int64_t begun = now_ns();
   const auto packing = make_pack_policy(policy, {.nodes = nodes, .shapes = pods.shapes, .seed = seed});

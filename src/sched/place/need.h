@@ -17,6 +17,8 @@ struct TaskNeed {
   std::int64_t fraction = 0;  ///< Milli-cards below 1000; then `cards` is 0.
   std::int64_t cpus = 0;
   std::int64_t memory = 0;
+
+  std::int64_t milli_cards() const { return std::int64_t{cards} * kWholeCard + fraction; }
 };
 
 /// Which nodes a gang may use, by FreeMap's node index; shorter than the map: the rest may not.
