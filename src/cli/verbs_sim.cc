@@ -177,7 +177,7 @@ std::string seconds_text(double seconds) {
 
 std::vector<std::string> policy_names() {
   std::vector<std::string> names = {"busbar"};
-  for (int kind = 0; kind <= static_cast<int>(sim::PolicyKind::kLearned); ++kind) {
+  for (int kind = 0; kind <= static_cast<int>(sim::PolicyKind::kLas); ++kind) {
     names.emplace_back(sim::policy_kind_name(static_cast<sim::PolicyKind>(kind)));
   }
   return names;

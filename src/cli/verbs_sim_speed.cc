@@ -35,7 +35,7 @@ void print_speed(Context& context, const sim::SpeedReport& report) {
     sizes.add({std::to_string(row.cards), std::to_string(row.count), std::to_string(row.placed),
                fmt::format("{:.1f} us", row.p50_us), fmt::format("{:.1f} us", row.p99_us)});
   }
-  out.write(sizes.render(look_of(context)));
+  out.write(sizes.render({.width = out.width(), .has_colour = out.has_colour()}));
   out.line(
       fmt::format("cards given back: {:.1f} us (p50); fork of the state: "
                   "{:.1f} us; memory: {:.0f} bytes a card",
@@ -47,7 +47,7 @@ void print_speed(Context& context, const sim::SpeedReport& report) {
   for (const sim::PredictedRow& row : report.predicted) {
     predicted.add({row.placement, fmt::format("{:.1f} %", row.ring * 100), fmt::format("{:.1f} %", row.tree * 100)});
   }
-  out.write(predicted.render(look_of(context)));
+  out.write(predicted.render({.width = out.width(), .has_colour = out.has_colour()}));
 }
 
 Result<std::uint32_t> number_of(std::optional<std::int64_t> value, const char* flag) {

@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
-#include "sim/internal/learned_order.h"
 #include "sim/internal/policy_jobs.h"
 
 namespace busbar::sim {
@@ -16,13 +15,10 @@ namespace {
 using internal::PolicyJobs;
 
 constexpr std::uint64_t kProgressEvery = 1000;
-/// How often the learned order looks whether running jobs have aged.
-constexpr std::int64_t kLookEveryMs = 60'000;
-constexpr std::array<std::string_view, 8> kNames = {"fifo", "first-fit", "easy", "fair",
-                                                    "sjf",  "srtf",      "las",  "learned"};
+constexpr std::array<std::string_view, 7> kNames = {"fifo", "first-fit", "easy", "fair", "sjf", "srtf", "las"};
 
 bool is_preemptive(PolicyKind kind) {
-  return kind == PolicyKind::kSrtf || kind == PolicyKind::kLas || kind == PolicyKind::kLearned;
+  return kind == PolicyKind::kSrtf || kind == PolicyKind::kLas;
 }
 
 /// Decides at each submission, end and (for LAS) crossing of the threshold.
@@ -34,7 +30,6 @@ class PolicyRun {
         policy_(policy),
         control_(control),
         jobs_(trace, Room(kind, nodes), machine),
-        learned_(trace),
         is_chosen_(trace.jobs.size(), false) {}
 
   RunResult run() {
@@ -44,9 +39,7 @@ class PolicyRun {
         break;
       }
       jobs_.set_now(*next_ms);
-      for (const std::size_t job : jobs_.end_due()) {
-        learned_.ended(job);
-      }
+      jobs_.end_due();
       while (next_submit_ < trace_.jobs.size() && trace_.jobs[next_submit_].submit_ms <= jobs_.now_ms()) {
         jobs_.submit(next_submit_++);
       }
@@ -99,7 +92,6 @@ class PolicyRun {
         break;
       case PolicyKind::kSrtf:
       case PolicyKind::kLas:
-      case PolicyKind::kLearned:
         break;
     }
   }
@@ -228,11 +220,6 @@ class PolicyRun {
     if (policy_.kind == PolicyKind::kSrtf) {
       return {.first = jobs_.remaining_ms(job), .second = submit_ms, .job = job};
     }
-    if (policy_.kind == PolicyKind::kLearned) {
-      return {.first = -learned_.value_of(job, jobs_.progress_ms(job), jobs_.is_running(job)),
-              .second = submit_ms,
-              .job = job};
-    }
     // Within a level, by first start; those that never started, by submission, behind.
     const bool is_demoted = served_card_ms(job) >= policy_.las_threshold_card_ms;
     return {.first = is_demoted ? 1 : 0, .second = is_demoted ? jobs_.first_start_ms(job) : submit_ms, .job = job};
@@ -278,9 +265,6 @@ class PolicyRun {
       CHECK(jobs_.try_start(job), "a chosen job finds no room");
       plan_crossing(job);
     }
-    if (policy_.kind == PolicyKind::kLearned && crossings_.empty() && !jobs_.waiting().empty()) {
-      crossings_.push(jobs_.now_ms() + kLookEveryMs);
-    }
   }
 
   std::int64_t served_card_ms(std::size_t job) const {
@@ -301,7 +285,6 @@ class PolicyRun {
   const PolicySpec& policy_;
   const RunControl& control_;
   PolicyJobs jobs_;
-  internal::LearnedOrder learned_;
   std::vector<bool> is_chosen_;
   std::size_t next_submit_ = 0;
   std::uint64_t steps_ = 0;

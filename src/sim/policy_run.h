@@ -24,7 +24,6 @@ enum class PolicyKind {
   kSjf,       ///< Clairvoyant: the shortest job first, never stopped.
   kSrtf,      ///< Clairvoyant: the shortest remaining time first, stops others.
   kLas,       ///< Least attained service in two levels (Tiresias' 2D-LAS, Gu et al. 2019): card time below a threshold.
-  kLearned,   ///< Gittins' order by run times learnt from jobs that ended: sched/order/run_time_model.h.
 };
 std::optional<PolicyKind> policy_kind_from_name(std::string_view name);
 std::string_view policy_kind_name(PolicyKind kind);

@@ -104,7 +104,7 @@ TEST(PolicyRun, EveryPolicyEndsEveryJobAndNeedsTheSameWork) {
   Trace trace = trace_of(std::move(jobs));
   normalise(trace);
   double useful = 0;
-  for (int kind = 0; kind <= static_cast<int>(PolicyKind::kLearned); ++kind) {
+  for (int kind = 0; kind <= static_cast<int>(PolicyKind::kLas); ++kind) {
     SCOPED_TRACE(policy_kind_name(static_cast<PolicyKind>(kind)));
     const RunResult result = run(trace, {.kind = static_cast<PolicyKind>(kind)}, 16);
     const RunSummary summary = summarise(trace, result);
