@@ -44,6 +44,7 @@ const std::vector<Verb>& verbs() {
       {"restore", "State", "put a backup back (server stopped)", restore_command},
       {"sim replay", "Simulation", "run a recorded or made load through a policy", sim_replay_command},
       {"sim fgd", "Simulation", "fill a recorded cluster with pods under a packing policy", sim_fgd_command},
+      {"sim speed", "Simulation", "measure how fast gangs are placed on a loaded fabric", sim_speed_command},
       {"schema", "Other", "print the JSON Schema of job files", schema_command},
       {"completion", "Other", "print a completion script for a shell", completion_command},
       {"version", "Other", "print versions", version_command},

@@ -129,6 +129,7 @@ Command backup_command();
 Command restore_command();
 Command sim_replay_command();
 Command sim_fgd_command();
+Command sim_speed_command();
 Command schema_command();
 Command completion_command();
 Command version_command();

@@ -146,7 +146,7 @@ void PolicyJobs::end_due() {
 }
 
 void PolicyJobs::sample_stranded() {
-  if (!room_.map().nodes().empty()) {
+  if (room_.map().node_count() > 0) {
     recorder_.note_stranded(now_ms_, stranded_milli(room_.map()));
   }
   sampled_ms_ = now_ms_;

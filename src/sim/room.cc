@@ -92,7 +92,8 @@ sched::JobRequest request_of(const Trace& trace, std::size_t index) {
 
 std::int64_t stranded_milli(const FreeMap& map) {
   std::int64_t stranded = 0;
-  for (const sched::place::NodeSlot& node : map.nodes()) {
+  for (std::uint32_t index = 0; index < map.node_count(); ++index) {
+    const sched::place::NodeSlot& node = map.node(index);
     std::int64_t used = 0;
     for (const sched::place::CardSlot& card : map.cards_of(node)) {
       used += card.used;

@@ -56,14 +56,14 @@ std::string capacity_text(const State& state, const JobRequest& request) {
     std::uint32_t free = 0;
     std::uint32_t most = 0;
     std::uint32_t tasks = 0;
-    for (const place::NodeSlot& node : state.free_map().nodes()) {
+    for (std::uint32_t i = 0; i < state.free_map().node_count(); ++i) {
+      const place::NodeSlot& node = state.free_map().node(i);
       for (const place::GroupSlot& group : state.free_map().groups_of(node)) {
         if (group.chip == need.task.chip && node.is_usable) {
           total += group.total;
           free += group.free_whole;
           most = std::max<std::uint32_t>(most, group.free_whole);
-          const place::FabricOrder none;
-          tasks += place::Placer(state.free_map(), none).capacity_of(group, need.task, request.max_nodes);
+          tasks += place::capacity_of(state.free_map(), group, need.task, request.max_nodes);
         }
       }
     }

@@ -95,12 +95,14 @@ const place::FabricOrder& State::fabric() {
       nodes.push_back(entry.node.get());
     }
     fabric_ = std::make_shared<const place::FabricOrder>(nodes, free_);
+    free_.attach(fabric_);
   }
   return *fabric_;
 }
 
 const place::FreeMap& State::declared() {
   if (!declared_) {
+    fabric();  // Of the same counts by domain.
     declared_ = std::make_shared<const place::FreeMap>(free_.declared());
   }
   return *declared_;
@@ -134,6 +136,7 @@ void State::put_node(model::Node node) {
   free_.put_node(node);
   if (before == nullptr || !same_declaration(*before->node, node)) {
     fabric_.reset();
+    free_.detach();
     declared_.reset();
   }
   ++capacity_version_;

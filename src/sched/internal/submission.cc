@@ -82,7 +82,7 @@ std::string wrong_fields(const JobRequest& request) {
   }
   if (request.topology.mode != model::TopologyRequest::Mode::kNone &&
       !place::level_from_name(request.topology.level).has_value()) {
-    return fmt::format("topology level \"{}\" is not node, leaf or spine", request.topology.level);
+    return fmt::format("topology level \"{}\" is not node, leaf, spine or core", request.topology.level);
   }
   return wrong_resources(request);
 }

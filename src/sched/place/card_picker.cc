@@ -1,62 +1,23 @@
 #include "sched/place/card_picker.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/check.h"
 
 namespace busbar::sched::place {
 
-namespace {
+CardPicker::CardPicker(const FreeMap& map, const GroupSlot& group) : map_(map), group_(group), free_(group.free_mask) {}
 
-bool one_link_group_holds(std::span<const CardSlot> cards, ChipIndex chip, std::uint32_t count) {
-  const auto is_free = [chip](const CardSlot& card) { return card.chip == chip && card.is_healthy && card.used == 0; };
-  for (std::size_t i = 0; i < cards.size(); ++i) {
-    std::uint32_t together = 0;
-    for (std::size_t k = i; k < cards.size() && is_free(cards[i]); ++k) {
-      together += is_free(cards[k]) && cards[k].link_group == cards[i].link_group ? 1 : 0;
-      if (together == count) {
-        return true;
-      }
-    }
+void CardPicker::copy_cards() {
+  if (cards_.empty()) {
+    const auto cards = map_.cards_of(map_.node(group_.node));
+    cards_.assign(cards.begin(), cards.end());
   }
-  return false;
-}
-
-// What stays free on the shared card that fits tightest. A card that is already shared beats a whole one, whatever is
-// left on it; among whole ones the node with the fewest.
-std::uint32_t left_by_fraction(std::span<const CardSlot> cards, const GroupSlot& group, std::int64_t fraction) {
-  std::int64_t tightest = kWholeCard;
-  for (const CardSlot& card : cards) {
-    if (card.chip == group.chip && card.is_healthy && card.used > 0 && card.used + fraction <= kWholeCard) {
-      tightest = std::min(tightest, kWholeCard - card.used - fraction);
-    }
-  }
-  return static_cast<std::uint32_t>(tightest < kWholeCard ? tightest : kWholeCard * (1 + group.free_whole));
-}
-
-}  // namespace
-
-Fitness fitness_of(const FreeMap& map, const GroupSlot& group, const TaskNeed& need) {
-  const NodeSlot& node = map.node(group.node);
-  Fitness fitness = {.cpus_left = node.limits_cpus ? node.cpus_free - need.cpus : 0};
-  if (need.fraction > 0) {
-    fitness.left_behind = left_by_fraction(map.cards_of(node), group, need.fraction);
-  } else if (need.cards > 0) {
-    fitness.left_behind = (group.free_whole - need.cards) * static_cast<std::uint32_t>(kWholeCard);
-    fitness.splits_link_group = need.cards > 1 && !one_link_group_holds(map.cards_of(node), group.chip, need.cards);
-  } else {
-    fitness.left_behind = node.accelerators;
-  }
-  return fitness;
-}
-
-CardPicker::CardPicker(const FreeMap& map, const GroupSlot& group) : chip_(group.chip) {
-  const auto cards = map.cards_of(map.node(group.node));
-  cards_.assign(cards.begin(), cards.end());
 }
 
 bool CardPicker::is_free(std::size_t card) const {
-  return cards_[card].chip == chip_ && cards_[card].is_healthy && cards_[card].used == 0;
+  return cards_[card].chip == group_.chip && cards_[card].is_healthy && cards_[card].used == 0;
 }
 
 std::vector<CardPicker::LinkGroup> CardPicker::free_by_link_group() const {
@@ -79,9 +40,29 @@ std::vector<CardPicker::LinkGroup> CardPicker::free_by_link_group() const {
 
 std::vector<std::uint16_t> CardPicker::pick(const TaskNeed& need) {
   if (need.fraction > 0) {
+    copy_cards();
     return pick_fraction(need.fraction);
   }
-  return need.cards > 0 ? pick_whole(need.cards) : std::vector<std::uint16_t>{};
+  if (need.cards == 0) {
+    return {};
+  }
+  if (has_mask()) {
+    return pick_by_mask(need.cards);
+  }
+  copy_cards();
+  return pick_whole(need.cards);
+}
+
+std::vector<std::uint16_t> CardPicker::pick_by_mask(std::uint32_t count) {
+  const LinkLayout& layout = map_.layout(group_);
+  CardMask picked = layout.pick(free_, count);
+  free_ &= ~picked;
+  std::vector<std::uint16_t> cards;
+  cards.reserve(count);
+  for (; picked != 0; picked &= picked - 1) {
+    cards.push_back(layout.card_of(std::countr_zero(picked)));
+  }
+  return cards;
 }
 
 std::vector<std::uint16_t> CardPicker::pick_whole(std::uint32_t count) {
@@ -112,7 +93,7 @@ std::vector<std::uint16_t> CardPicker::pick_whole(std::uint32_t count) {
 std::vector<std::uint16_t> CardPicker::pick_fraction(std::int64_t fraction) {
   const CardSlot* best = nullptr;
   for (const CardSlot& card : cards_) {
-    if (card.chip == chip_ && card.is_healthy && card.used + fraction <= kWholeCard &&
+    if (card.chip == group_.chip && card.is_healthy && card.used + fraction <= kWholeCard &&
         (best == nullptr || card.used > best->used)) {
       best = &card;
     }

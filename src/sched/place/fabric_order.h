@@ -1,8 +1,10 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/cluster.h"
@@ -10,40 +12,69 @@
 
 namespace busbar::sched::place {
 
+/// The nodes with label `pool` = some name form a pool; kNoPool: the whole cluster.
+using PoolIndex = std::uint16_t;
+inline constexpr PoolIndex kNoPool = 0;
+inline constexpr std::string_view kPoolLabel = "pool";
+
 /// A part of the fabric: the groups `begin` .. `end` of a ChipOrder.
 struct Domain {
   std::uint32_t begin = 0;
   std::uint32_t end = 0;
-  std::string name = {};  ///< "leaf-3"; empty for a node that names no fabric.
+  std::string name = {};  ///< "leaf-3"; empty for a node that names no fabric, and for the whole cluster.
 };
 
-/// The groups of one chip, neighbours in the fabric side by side: every domain is a range.
+/// The groups of one chip (in one pool), neighbours in the fabric side by side: every domain is a range.
 struct ChipOrder {
-  std::vector<std::uint32_t> groups = {};        ///< Indices of FreeMap::group().
-  std::vector<std::vector<Domain>> levels = {};  ///< [0] leaves, [1] spines, ...
+  ChipIndex chip = kNoChip;
+  std::uint16_t most_cards = 0;                          ///< Of the chip on one node.
+  std::vector<GroupRef> groups = {};                     ///< By position.
+  std::vector<std::vector<Domain>> levels = {};          ///< [0] leaves, [1] spines, ..., last: the whole cluster.
+  std::vector<std::vector<std::uint32_t>> domains = {};  ///< [level][position]: index in `levels[level]`.
 };
 
-/// The shape of the declared fabric, by chip. Immutable and shared by forks; made again when a node is declared.
+/// The shape of the declared fabric: an order for each chip, and for each chip in each pool. Immutable and shared by
+/// forks; made again when a node is declared.
 ///
 /// Nodes are sorted by their path from the root, then by id. Paths may differ in length; a node whose path ends below a
 /// level counts for that level as its topmost domain (itself, if it names none), so that a required level is never
 /// taken for granted.
 class FabricOrder {
  public:
+  /// Where a group stands: position `position` of order `order`.
+  struct Place {
+    std::uint32_t order = UINT32_MAX;
+    std::uint32_t position = 0;
+  };
+
   FabricOrder() = default;
   FabricOrder(std::span<const model::Node* const> nodes, const FreeMap& map);
 
-  /// Empty if no node has the chip.
-  const ChipOrder& of_chip(ChipIndex chip) const;
+  /// UINT32_MAX if no node (of the pool) has the chip.
+  std::uint32_t find(ChipIndex chip, PoolIndex pool) const;
+  const ChipOrder& order(std::uint32_t index) const { return orders_[index]; }
+  std::size_t order_count() const { return orders_.size(); }
+  /// The places of a group: in the cluster, and in its node's pool if it has one.
+  const std::array<Place, 2>& places_of(GroupRef group) const {
+    return places_[first_place_[group.node] + group.index];
+  }
+  /// nullopt if no node is in a pool of that name.
+  std::optional<PoolIndex> find_pool(std::string_view name) const;
   /// Levels between node and the whole cluster; 1 = leaves only.
   std::size_t level_count() const { return level_count_; }
 
  private:
-  std::vector<ChipOrder> chips_;
+  std::vector<ChipOrder> orders_;
+  std::vector<std::vector<std::uint32_t>> by_pool_;  ///< [pool][chip] -> order.
+  std::vector<std::string> pools_ = {""};
+  std::vector<std::uint32_t> first_place_;  ///< By node index of the map.
+  std::vector<std::array<Place, 2>> places_;
   std::size_t level_count_ = 0;
 };
 
-/// "node", "leaf", "spine", "level 3", ..., "cluster" for anything above `level_count`.
+/// "node", "leaf", "spine", "core", "level 4", ..., "cluster" for anything above `level_count`.
 std::string level_name(std::size_t level, std::size_t level_count);
+/// "node" 0, "leaf" 1, "spine" 2, "core" 3.
+std::optional<std::size_t> level_from_name(std::string_view name);
 
 }  // namespace busbar::sched::place

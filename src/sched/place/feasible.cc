@@ -43,7 +43,8 @@ std::optional<std::string> too_big_for_a_node(const TaskNeed& need, const FreeMa
   std::int64_t most_memory = 0;
   bool limits_cpus = true;
   bool limits_memory = true;
-  for (const NodeSlot& node : map.nodes()) {
+  for (std::uint32_t i = 0; i < map.node_count(); ++i) {
+    const NodeSlot& node = map.node(i);
     for (const GroupSlot& group : map.groups_of(node)) {
       if (group.chip != need.chip) {
         continue;
@@ -71,13 +72,13 @@ std::optional<std::string> too_big_for_a_node(const TaskNeed& need, const FreeMa
 }
 
 std::string too_few(const GangNeed& need, const Placer& placer, const FabricOrder& order) {
-  const std::uint32_t everywhere = placer.largest_domain(need.task, std::nullopt);
+  const std::uint32_t everywhere = placer.largest_domain(need, std::nullopt);
   if (!need.required_level.has_value()) {
     return fmt::format("needs {} tasks at once; the whole cluster has room for {}", need.min_tasks, everywhere);
   }
   const std::string level = level_name(std::min(*need.required_level, order.level_count()), order.level_count());
   return fmt::format("needs {} tasks in one {}; the largest {} has room for {}, the whole cluster for {}",
-                     need.min_tasks, level, level, placer.largest_domain(need.task, need.required_level), everywhere);
+                     need.min_tasks, level, level, placer.largest_domain(need, need.required_level), everywhere);
 }
 
 std::string reason_of(const GangNeed& need, const FreeMap& map, const FabricOrder& order) {
@@ -85,7 +86,7 @@ std::string reason_of(const GangNeed& need, const FreeMap& map, const FabricOrde
     return *reason;
   }
   const Placer placer(map, order);
-  if (placer.largest_domain(need.task, 0) == 0) {
+  if (placer.largest_domain(need, 0) == 0) {
     return "needs cards, CPU and memory together that no single node has";
   }
   return too_few(need, placer, order);
@@ -104,7 +105,7 @@ std::string describe_need(const JobRequest& request, const model::AcceleratorReq
 }
 
 std::optional<std::string> why_infeasible(const JobRequest& request, const FreeMap& map, const FabricOrder& order) {
-  if (map.nodes().empty()) {
+  if (map.node_count() == 0) {
     return "no node has joined yet";
   }
   const Placer placer(map, order);
