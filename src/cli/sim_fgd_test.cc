@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "base/json.h"
+#include "base/test_paths.h"
 #include "cli/test_support.h"
 
 namespace busbar::cli {

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/test_paths.h"
 #include "net/sse.h"
 
 namespace busbar::cli::testing {

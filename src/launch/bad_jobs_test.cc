@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/test_paths.h"
 #include "launch/job_file.h"
 #include "model/job_json.h"
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/json.h"
+#include "base/test_paths.h"
 #include "base/text.h"
 #include "base/yaml.h"
 #include "launch/job_file.h"

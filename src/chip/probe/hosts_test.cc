@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <set>
 
+#include "base/test_paths.h"
 #include "base/text.h"
 #include "base/yaml.h"
 #include "chip/builtin_catalogue.h"

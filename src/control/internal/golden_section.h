@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "base/test_paths.h"
 #include "os/files.h"
 
 namespace busbar::control {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/test_paths.h"
 #include "engine/fake_probe.h"
 #include "engine/local/local_engine.h"
 #include "engine/test_support.h"

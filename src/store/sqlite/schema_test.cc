@@ -1,4 +1,5 @@
 #include "store/sqlite/internal/schema.h"
+#include "base/test_paths.h"
 
 #include <gtest/gtest.h>
 
