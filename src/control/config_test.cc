@@ -109,7 +109,7 @@ TEST(Config, ListenGivesAddressAndPortAtOnce) {
     EXPECT_EQ(load_or_die(flag).port, example.port);
     EXPECT_EQ(load_or_die(file_sources("listen = \"" + std::string(example.text) + "\"")), load_or_die(flag));
   }
-  for (const char* bad : {"127.0.0.1:http", "127.0.0.1:", "[::1]x:80", ":80"}) {
+  for (const char* bad : {"127.0.0.1:http", "127.0.0.1:", "[::1]x:80", "[127.0.0.1]:80", "[::1", ":80", "bad:port:x"}) {
     SCOPED_TRACE(bad);
     ConfigSources flag = user_sources();
     flag.environment["BUSBAR_LISTEN"] = bad;

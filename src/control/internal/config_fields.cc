@@ -1,5 +1,6 @@
 #include "control/internal/config_fields.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -176,6 +177,11 @@ Error out_of_range(const ConfigField& field, std::string_view given) {
           .message = fmt::format("{} is {}, outside {} to {}", field.key, given, limit(field.min), limit(field.max))};
 }
 
+bool is_ipv6_address(std::string_view text) {
+  in6_addr address{};
+  return ::inet_pton(AF_INET6, std::string(text).c_str(), &address) == 1;
+}
+
 Error wrong_type(const ConfigField& field, std::string_view given) {
   return {.code = ErrorCode::kInvalidArgument,
           .message = fmt::format("{} must be {}, not {}", field.key, type_name(field), given)};
@@ -291,18 +297,19 @@ Result<void> set_config_value(ServerConfig& config, const ConfigField& field, st
 
 Result<void> set_config_listen(ServerConfig& config, std::string_view text) {
   text = trim(text);
-  const std::size_t bracket = text.starts_with('[') ? text.find(']') : std::string_view::npos;
+  const bool is_bracketed = text.starts_with('[');
   const std::size_t colon = text.rfind(':');
   // Without brackets, more than one colon is an IPv6 address and no port.
   const bool has_port = colon != std::string_view::npos &&
-                        (bracket != std::string_view::npos ? colon == bracket + 1 : text.find(':') == colon);
+                        (is_bracketed ? text.substr(0, colon).ends_with(']') : text.find(':') == colon);
   std::string_view address = has_port ? text.substr(0, colon) : text;
-  if (bracket != std::string_view::npos) {
-    if (address.size() != bracket + 1) {
-      return make_error(ErrorCode::kInvalidArgument,
-                        fmt::format("listen must be ADDRESS:PORT such as \"[::1]:7717\", not {}", toml_quote(text)));
-    }
-    address = address.substr(1, bracket - 1);
+  if (is_bracketed && address.ends_with(']')) {
+    address = address.substr(1, address.size() - 2);
+  }
+  if ((is_bracketed || address.find(':') != std::string_view::npos) && !is_ipv6_address(address)) {
+    return make_error(ErrorCode::kInvalidArgument,
+                      fmt::format("listen must be ADDRESS:PORT such as \"127.0.0.1:7717\" or \"[::1]:7717\", not {}",
+                                  toml_quote(text)));
   }
   TRY(set_config_value(config, *find_config_field("listen_address"), address));
   return has_port ? set_config_value(config, *find_config_field("port"), text.substr(colon + 1)) : Result<void>{};
