@@ -14,8 +14,8 @@ struct Sorted {
   const model::Node* node = nullptr;
 };
 
-// A path that ends too early keeps its topmost name at the top and its others at the bottom. Padded like this, the nodes
-// that share a domain share a beginning, and so lie side by side once sorted.
+// A path that ends too early keeps its topmost name at the top and its others at the bottom. Padded like this, the
+// nodes that share a domain share a beginning, and so lie side by side once sorted.
 Path padded(const Path& fabric, std::size_t level_count) {
   Path path(level_count);
   for (std::size_t i = 0; i + 1 < fabric.size(); ++i) {
