@@ -3,7 +3,7 @@
 // open-loop stream of small jobs. Measured per job, from the moment at which it was due to be sent: until the engine
 // was told to start it (by then it is decided and on disk), and until the client had its answer.
 //
-//   control_scale [--nodes 1250] [--pending 5000] [--rate 500] [--seconds 20] [--clients 8]
+//   control_scale [--nodes 1250] [--pending 5000] [--rate 500] [--seconds 20] [--clients 64]
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -40,7 +40,7 @@ struct Options {
   std::uint64_t pending = 5'000;
   std::uint64_t rate = 500;
   std::uint64_t seconds = 20;
-  std::uint64_t clients = 8;
+  std::uint64_t clients = 64;
 };
 
 [[noreturn]] void fail(const std::string& text) {

@@ -1,6 +1,7 @@
 #include "sim/report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -156,7 +157,7 @@ Json to_json(const RunSummary& summary) {
   const auto count = [](std::size_t value) { return static_cast<std::int64_t>(value); };
   return Json::object({{"policy", summary.policy},
                        {"trace", summary.trace},
-                       {"cards", summary.cards},
+                       {"cards", static_cast<std::int64_t>(std::llround(summary.cards))},
                        {"jobs", count(summary.jobs)},
                        {"finished", count(summary.finished)},
                        {"refused", count(summary.refused)},
