@@ -15,7 +15,7 @@ Reservation::Reservation(State& state, const JobRecord& head)
 
 std::optional<Reservation> Reservation::make(State& state, const JobRecord& head) {
   Reservation reservation(state, head);
-  if (!reservation.head_fits(state.free_map().idle())) {
+  if (!reservation.head_fits(state.idle())) {
     return std::nullopt;
   }
   reservation.find_start();
@@ -74,7 +74,7 @@ void Reservation::find_start() {
 }
 
 void Reservation::keep_only_newcomers() {
-  future_ = state_->free_map().idle();
+  future_ = state_->idle();
   for (const auto& [id, nothing] : state_->live()) {
     const JobRecord& record = *state_->jobs().find(id);
     if (record.request().time_limit_ms == 0 && record.placed_ms >= waiting_since_ms_ &&

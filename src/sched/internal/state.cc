@@ -108,6 +108,14 @@ const place::FreeMap& State::declared() {
   return *declared_;
 }
 
+const place::FreeMap& State::idle() {
+  if (!idle_) {
+    fabric();  // Of the same counts by domain.
+    idle_ = std::make_shared<const place::FreeMap>(free_.idle());
+  }
+  return *idle_;
+}
+
 bool State::set_now(TimeMs now_ms) {
   now_ms_ = now_ms;
   // Jobs whose backoff is over become pending: an index moves, the record stays as it is.
@@ -134,6 +142,7 @@ void State::put_node(model::Node node) {
   const std::uint64_t hash = hash_node(node);
   hash_sum_ += hash - (before == nullptr ? 0 : before->hash);
   free_.put_node(node);
+  idle_.reset();
   if (before == nullptr || !same_declaration(*before->node, node)) {
     fabric_.reset();
     free_.detach();

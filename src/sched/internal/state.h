@@ -143,6 +143,8 @@ class State {
   const place::FabricOrder& fabric();
   /// The declared cluster, empty and whole.
   const place::FreeMap& declared();
+  /// Nothing in use; what is unusable stays so. Kept until a node changes, as declared() is.
+  const place::FreeMap& idle();
 
   /// True if a job's backoff ended.
   bool set_now(TimeMs now_ms);
@@ -189,6 +191,7 @@ class State {
   std::uint64_t capacity_version_ = 1;
   std::shared_ptr<const place::FabricOrder> fabric_;
   std::shared_ptr<const place::FreeMap> declared_;
+  std::shared_ptr<const place::FreeMap> idle_;
 };
 
 /// Times within +-2^52 ms (140,000 years): sums of a few cannot overflow.
