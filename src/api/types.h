@@ -91,7 +91,7 @@ struct EfficiencyStatus {
   friend bool operator==(const EfficiencyStatus&, const EfficiencyStatus&) = default;
 };
 
-/// A job as users see it. `ps` fills all but `attempts`, `spec` and `log_paths`; `describe` fills everything.
+/// A job as users see it. `ps` leaves `attempts`, `spec` and what follows them empty; `describe` fills everything.
 struct JobStatus {
   model::JobId id = {};
   std::string name = {};
@@ -119,6 +119,7 @@ struct JobStatus {
   std::vector<AttemptStatus> attempts = {};
   Json spec = {};
   std::vector<std::string> log_paths = {};
+  bool are_files_deleted = false;
   friend bool operator==(const JobStatus&, const JobStatus&) = default;
 };
 

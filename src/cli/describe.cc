@@ -145,10 +145,13 @@ void progress(std::string& out, const api::JobStatus& job) {
 }
 
 void logs(std::string& out, const api::JobStatus& job, const Look& look) {
-  if (job.log_paths.empty()) {
+  if (job.log_paths.empty() && !job.are_files_deleted) {
     return;
   }
   heading(out, "Logs", look);
+  if (job.are_files_deleted) {
+    out += fmt::format("  deleted; `busbar events {}` says when and why\n", job.id.value);
+  }
   for (const std::string& path : job.log_paths) {
     out += "  " + printable(path) + "\n";
   }

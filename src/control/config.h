@@ -52,6 +52,11 @@ struct ServerConfig {
   std::int64_t log_max_bytes = 64 << 20;
   std::int64_t log_files = 3;
 
+  // What jobs that are over leave; see Retention. 0: no limit.
+  std::int64_t keep_ended_jobs = 10'000;
+  std::int64_t keep_ended_age_ms = std::int64_t{30} * 86'400'000;
+  std::int64_t keep_ended_bytes = std::int64_t{20} << 30;
+
   // Queues that are made, or changed, at start.
   std::vector<model::Queue> queues = {};
 

@@ -58,6 +58,8 @@ Result<std::unique_ptr<Controller>> Controller::start(Dependencies dependencies,
   Controller* const raw = controller.get();
   TRY_ASSIGN(const std::vector<model::AttemptId> not_begun,
              dependencies.engine.adopt(open, [raw](engine::Fact fact) { raw->post_fact(std::move(fact)); }));
+  TRY_ASSIGN(const std::vector<model::AttemptId> kept, dependencies.engine.kept());
+  if (!kept.empty()) controller->ledger_.skip_job_ids(kept.back().job);
   for (const EngineOrder& order : controller->ledger_.orders_to_repeat(not_begun)) controller->carry_out(order);
   controller->thread_ = std::thread([raw] {
     pthread_setname_np(pthread_self(), "control");

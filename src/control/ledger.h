@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -93,6 +95,10 @@ class Ledger {
   Result<void> set_node_state(const std::string& node, model::NodeState state, const std::string& actor);
   Result<void> put_queue(const model::Queue& queue, const std::string& actor);
   void put_secret(store::SecretRow row);
+  void note_files_deleted(model::JobId job, std::string text) { note(job, "files_deleted", std::move(text)); }
+  /// Ids up to this one are not given to new jobs: files of such a job are there, though the store (restored from a
+  /// backup) does not know it.
+  void skip_job_ids(model::JobId last) { last_job_id_ = std::max(last_job_id_, last.value); }
   Result<void> remove_secret(const std::string& name);
   /// Where a job would be placed on the cluster as declared, were it empty. kInfeasible with the proof.
   Result<model::Placement> placement_when_empty(const model::JobSpec& spec) const;

@@ -11,6 +11,7 @@
 #include "control/launch_builder.h"
 #include "control/log_streamer.h"
 #include "control/metrics.h"
+#include "control/retention.h"
 #include "control/secret_box.h"
 #include "control/watchers.h"
 #include "net/router.h"
@@ -36,6 +37,7 @@ class Rest final : public net::HttpHandler {
     Metrics& metrics;
     const Clock& clock;
     std::function<net::HttpServerStats()> net_stats;  ///< Of the server that calls `handle`.
+    RetentionLimits retention = {};                   ///< For answers about files that are no longer there.
     std::string local_user = {};                      ///< Who requests count as where auth is off.
     api::ServerStatus server = {};
     os::WorkQueue& background;     ///< For what reads much: journal export, backup.
@@ -62,6 +64,8 @@ class Rest final : public net::HttpHandler {
   /// Posts a question about the job named in the path.
   void ask_job(const CallPtr& call, std::function<void(const Ledger&, model::JobId)> answer);
   bool refuse_if_degraded(const CallPtr& call);
+  /// The job is over and none of the files that it must have had are there.
+  bool are_files_deleted(const api::JobStatus& status) const;
   void run_in_background(const CallPtr& call, std::function<void()> work);
 
   // rest.cc: the server itself

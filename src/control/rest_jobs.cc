@@ -198,8 +198,22 @@ void Rest::get_job(const CallPtr& call) {
         if (files) status->log_paths.insert(status->log_paths.end(), files->paths.begin(), files->paths.end());
       }
     }
+    status->are_files_deleted = are_files_deleted(*status);
     call->answer(200, api::to_json(*status));
   });
+}
+
+bool Rest::are_files_deleted(const api::JobStatus& status) const {
+  if (!model::is_terminal(status.state)) return false;
+  bool has_begun = false;
+  for (const api::AttemptStatus& attempt : status.attempts) {
+    for (const api::TaskStatus& task : attempt.tasks) {
+      if (d_.engine.logs({{status.id, attempt.number}, task.rank})) return false;
+      // A start that failed early has left no files.
+      has_begun = has_begun || attempt.image_ready_ms != 0;
+    }
+  }
+  return has_begun;
 }
 
 void Rest::stop_job(const CallPtr& call) {

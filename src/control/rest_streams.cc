@@ -56,6 +56,13 @@ void Rest::job_logs(const CallPtr& call) {
   ask_job(call, [this, call, request = *std::move(request), is_following](const Ledger& ledger, model::JobId id) {
     const auto status = ledger.job_status(id);
     if (!status) return call->refuse(status.error());
+    if (are_files_deleted(*status)) {
+      return call->refuse(
+          {.code = ErrorCode::kNotFound,
+           .message = fmt::format("the logs of job {} have been deleted: this server keeps those of {}; `busbar "
+                                  "describe {}` and `busbar events {}` still tell its story",
+                                  id.value, d_.retention.to_string(), id.value, id.value)});
+    }
     LogStreamRequest own = request;
     if (!is_following)
       own.end = Json::object({{"id", id.value}, {"state", std::string(model::job_state_name(status->state))}});

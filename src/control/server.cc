@@ -12,6 +12,7 @@
 #include "control/log_streamer.h"
 #include "control/metrics.h"
 #include "control/rest.h"
+#include "control/retention.h"
 #include "control/secret_box.h"
 #include "control/watchers.h"
 #include "os/gate.h"
@@ -31,6 +32,25 @@ api::ServerStatus describe(const Server::Dependencies& dependencies) {
   return status;
 }
 
+/// Hears of changes for all who want to know.
+class Listeners final : public ChangeListener {
+ public:
+  explicit Listeners(Watchers& watchers) : watchers_(watchers) {}
+  /// Comes later than the controller that calls us; told once.
+  void set_retention(Retention& retention) { retention_ = &retention; }
+
+  void on_job(const api::JobStatus& status) override {
+    watchers_.on_job(status);
+    Retention* const retention = retention_;
+    if (retention != nullptr && model::is_terminal(status.state)) retention->wake();
+  }
+  void on_event(const store::EventRow& event) override { watchers_.on_event(event); }
+
+ private:
+  Watchers& watchers_;
+  std::atomic<Retention*> retention_ = nullptr;
+};
+
 /// Members are destroyed from the last to the first: whoever is called dies after its callers.
 class RunningServer final : public Server {
  public:
@@ -43,12 +63,14 @@ class RunningServer final : public Server {
   void stop() override;
 
  private:
-  Result<void> open_http();
-  net::HttpServerOptions http_options() const;
+  void open_retention();
+  RetentionLimits retention_limits() const;
   net::HttpServerStats net_stats() const {
     const net::HttpServer* const http = serving_;
     return http == nullptr ? net::HttpServerStats{} : http->stats();
   }
+  Result<void> open_http();
+  net::HttpServerOptions http_options() const;
 
   const ServerConfig config_;
   Dependencies dependencies_;
@@ -58,7 +80,9 @@ class RunningServer final : public Server {
   std::unique_ptr<LogStreamer> logs_;
   std::unique_ptr<Watchers> watchers_;
   std::unique_ptr<PlanLaunchBuilder> launches_;
+  std::unique_ptr<Listeners> listeners_;
   std::unique_ptr<Controller> controller_;
+  std::unique_ptr<Retention> retention_;
   std::unique_ptr<os::WorkQueue> background_;
   std::unique_ptr<Rest> rest_;
   std::unique_ptr<net::HttpServer> http_;
@@ -75,17 +99,39 @@ Result<void> RunningServer::open() {
   engine::Engine& engine = *dependencies_.engine;
   watchers_ = std::make_unique<Watchers>(engine, *logs_);
   launches_ = std::make_unique<PlanLaunchBuilder>(engine, *secret_box_);
+  listeners_ = std::make_unique<Listeners>(*watchers_);
   TRY_ASSIGN(controller_,
              Controller::start({.store = *dependencies_.store,
                                 .engine = engine,
                                 .launches = *launches_,
-                                .listener = *watchers_,
+                                .listener = *listeners_,
                                 .clock = dependencies_.clock,
                                 .metrics = metrics_},
                                {.snapshot_every_steps = static_cast<std::uint64_t>(config_.snapshot_every_steps),
                                 .queues = config_.queues,
                                 .catalogue = &dependencies_.catalogue}));
+  open_retention();
   return open_http();
+}
+
+void RunningServer::open_retention() {
+  const auto note = [this](model::JobId job, const std::string& text) {
+    controller_->post([job, text](Ledger& ledger) -> Controller::Reply {
+      ledger.note_files_deleted(job, text);
+      return {};
+    });
+  };
+  retention_ = std::make_unique<Retention>(Retention::Dependencies{.engine = *dependencies_.engine,
+                                                                   .store = *dependencies_.store,
+                                                                   .clock = dependencies_.clock,
+                                                                   .metrics = metrics_,
+                                                                   .on_deleted = note},
+                                           retention_limits());
+  listeners_->set_retention(*retention_);
+}
+
+RetentionLimits RunningServer::retention_limits() const {
+  return {.jobs = config_.keep_ended_jobs, .age_ms = config_.keep_ended_age_ms, .bytes = config_.keep_ended_bytes};
 }
 
 net::HttpServerOptions RunningServer::http_options() const {
@@ -110,6 +156,7 @@ Result<void> RunningServer::open_http() {
                                                     .metrics = metrics_,
                                                     .clock = dependencies_.clock,
                                                     .net_stats = [this] { return net_stats(); },
+                                                    .retention = retention_limits(),
                                                     .local_user = process_user_name(),
                                                     .server = describe(dependencies_),
                                                     .background = *background_,
@@ -123,6 +170,7 @@ Result<void> RunningServer::open_http() {
 void RunningServer::stop() {
   if (http_) http_->stop(config_.shutdown_grace_ms);
   if (background_) background_->stop();
+  if (retention_) retention_->stop();
   if (controller_) controller_->stop();
   if (logs_) logs_->stop();
   dependencies_.engine->shutdown();

@@ -411,6 +411,31 @@ TEST_P(EngineContract, ForgetTakesOnlyWhatIsGone) {
   EXPECT_TRUE(engine_->logs({launch.id, 0}).has_value());
   EXPECT_TRUE(engine_->forget(launch.id).has_value());
   EXPECT_EQ(engine_->logs({launch.id, 0}).error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(engine_->forget(launch.id).has_value()) << "once more";
+}
+
+TEST_P(EngineContract, KeepsTheFilesOfWhatIsGoneUntilTheyAreForgotten) {
+  const AttemptLaunch running = launch_of(28, {{"/bin/sleep", "1000"}});
+  start_and_release(running);
+  EXPECT_TRUE(engine_->kept()->empty()) << "what runs is not gone";
+  const AttemptLaunch first = launch_of(29, {shell("echo a line of its log; exit 0")});
+  const AttemptLaunch second = launch_of(30, {shell("exit 3")});
+  for (const AttemptLaunch* launch : {&first, &second}) {
+    ASSERT_TRUE(engine_->start(*launch).has_value());
+    ASSERT_TRUE(engine_->release(launch->id).has_value());
+  }
+  ASSERT_TRUE(facts_->wait_for<AttemptGone>(2));
+  EXPECT_EQ(engine_->kept().value(), (std::vector{first.id, second.id}));
+  EXPECT_GE(engine_->kept_bytes(first.id).value, 18);
+
+  reopen({running});
+  EXPECT_EQ(engine_->kept().value(), (std::vector{first.id, second.id})) << "also after a restart";
+  ASSERT_TRUE(engine_->forget(first.id).has_value());
+  EXPECT_EQ(engine_->kept().value(), std::vector{second.id});
+  EXPECT_EQ(engine_->kept_bytes(first.id).value, 0);
+  ASSERT_TRUE(engine_->forget(second.id).has_value());
+  ASSERT_TRUE(engine_->stop(running.id, 0, 0).has_value());
+  ASSERT_TRUE(facts_->wait_for<AttemptGone>());
 }
 
 }  // namespace busbar::engine

@@ -200,7 +200,12 @@ class Engine {
   virtual Result<std::vector<std::uint16_t>> lease_ports(model::AttemptId attempt, std::size_t count) = 0;
   /// What the container configuration would be, for --dry-run: OCI config.json by rank. Starts nothing.
   virtual Result<std::vector<Json>> preview(const AttemptLaunch& launch) = 0;
-  /// Deletes logs and files of an attempt that is gone.
+  /// Attempts that are gone and whose logs and files are still there, also of earlier lives of the server; ascending.
+  virtual Result<std::vector<model::AttemptId>> kept() const = 0;
+  /// How much room the files of such an attempt take. Looks at each of them. 0 for an attempt without files.
+  virtual Bytes kept_bytes(model::AttemptId attempt) const = 0;
+  /// Deletes logs and files of an attempt that is gone: none of them can be found once this returns, after a crash in
+  /// the middle all of them or none. Idempotent.
   virtual Result<void> forget(model::AttemptId attempt) = 0;
   /// Stops threads; containers go on.
   virtual void shutdown() = 0;

@@ -317,6 +317,30 @@ Result<std::vector<Json>> FakeEngine::preview(const AttemptLaunch& launch) {
   return configs;
 }
 
+Result<std::vector<model::AttemptId>> FakeEngine::kept() const {
+  const FakeMachine::State& state = *machine_->state_;
+  const std::lock_guard lock(state.mutex);
+  std::vector<model::AttemptId> kept;
+  for (const auto& [id, attempt] : state.attempts) {
+    if (attempt.is_gone) {
+      kept.push_back(id);
+    }
+  }
+  return kept;
+}
+
+Bytes FakeEngine::kept_bytes(model::AttemptId attempt) const {
+  FakeMachine::State& state = *machine_->state_;
+  const std::lock_guard lock(state.mutex);
+  Bytes bytes;
+  if (const FakeMachine::Attempt* found = state.find_locked(attempt)) {
+    for (const FakeMachine::Task& task : found->tasks) {
+      bytes.value += static_cast<std::int64_t>(task.log.size());
+    }
+  }
+  return bytes;
+}
+
 Result<void> FakeEngine::forget(model::AttemptId attempt) {
   FakeMachine::State& state = *machine_->state_;
   const std::lock_guard lock(state.mutex);

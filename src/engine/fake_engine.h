@@ -98,6 +98,8 @@ class FakeEngine final : public Engine {
   Result<TaskStats> stats(model::TaskId task) override;
   Result<std::vector<std::uint16_t>> lease_ports(model::AttemptId attempt, std::size_t count) override;
   Result<std::vector<Json>> preview(const AttemptLaunch& launch) override;
+  Result<std::vector<model::AttemptId>> kept() const override;
+  Bytes kept_bytes(model::AttemptId attempt) const override;
   Result<void> forget(model::AttemptId attempt) override;
   void shutdown() override;
 

@@ -117,7 +117,9 @@ struct Table<JobStatus> {
       field("array_index", &JobStatus::array_index, ""), field("progress", &JobStatus::progress, ""),
       field("efficiency", &JobStatus::efficiency, ""), field("attempts", &JobStatus::attempts, "Oldest first."),
       optional_field("spec", &JobStatus::spec, "The effective job: itself a valid job file."),
-      field("log_paths", &JobStatus::log_paths, "On the server's machine."));
+      field("log_paths", &JobStatus::log_paths, "On the server's machine."),
+      field("files_deleted", &JobStatus::are_files_deleted,
+            "The job is over, and its logs and files were deleted since (`keep_ended_jobs` and the like)."));
 };
 
 template <>

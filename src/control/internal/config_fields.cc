@@ -164,6 +164,22 @@ std::vector<ConfigField> make_fields() {
        .member = &Config::log_files,
        .min = 1,
        .max = 100},
+      {.key = "keep_ended_jobs",
+       .type = kInteger,
+       .doc = "Of how many jobs that are over the logs and files stay; 0: of all. The jobs' records stay in any case.",
+       .member = &Config::keep_ended_jobs,
+       .max = 10'000'000},
+      {.key = "keep_ended_age",
+       .type = kDuration,
+       .doc = "How long after a job's end its logs and files stay; 0: for ever.",
+       .member = &Config::keep_ended_age_ms,
+       .max = 36'500 * kDayMs},
+      {.key = "keep_ended_size",
+       .type = kSize,
+       .doc = "How much room logs and files of ended jobs may take together; the oldest go first, those of the job "
+              "that ended last stay. 0: no limit.",
+       .member = &Config::keep_ended_bytes,
+       .max = 1'024 * 1'024 * kGib},
   };
 }
 
@@ -375,6 +391,7 @@ std::string config_value_to_toml(const ServerConfig& config, const ConfigField& 
   }
   const std::int64_t number = config.*std::get<std::int64_t ServerConfig::*>(field.member);
   if (field.type == ConfigType::kDuration) {
+    if (number > 0 && number % kDayMs == 0) return fmt::format("\"{}d\"", number / kDayMs);
     return number % 1'000 == 0 ? fmt::format("\"{}s\"", number / 1'000) : fmt::format("\"{}ms\"", number);
   }
   if (field.type == ConfigType::kSize) {

@@ -9,6 +9,8 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <set>
@@ -74,6 +76,8 @@ class LocalEngine final : public Engine {
     return context_->ports->lease(attempt, count);
   }
   Result<std::vector<Json>> preview(const AttemptLaunch& launch) override;
+  Result<std::vector<model::AttemptId>> kept() const override;
+  Bytes kept_bytes(model::AttemptId attempt) const override;
   Result<void> forget(model::AttemptId attempt) override;
   void shutdown() override;
 
@@ -86,6 +90,7 @@ class LocalEngine final : public Engine {
   void dispatch_exit(std::string_view name);
   void check_logs();
   void remove_unknown(const std::set<model::AttemptId>& active);
+  void remove_later(const std::string& path);
   void remove_attempt(model::AttemptId id);
   std::vector<AttemptEvent> recorded_events(model::AttemptId id) const;
   bool was_never_complete(model::AttemptId id) const;
@@ -256,13 +261,16 @@ std::vector<AttemptEvent> LocalEngine::recorded_events(model::AttemptId id) cons
   return parse_events(id, os::read_file(context_->paths.events(id), kMaxEventBytes).value_or(""));
 }
 
-/// Ends what runs on behalf of attempts that the server does not know.
+/// Ends what runs on behalf of attempts that the server does not know, and goes on with deletions that were cut short.
 void LocalEngine::remove_unknown(const std::set<model::AttemptId>& active) {
   const auto entries = os::list_dir(context_->paths.attempts_dir());
   if (!entries) {
     return;
   }
   for (const os::DirEntry& entry : *entries) {
+    if (entry.name.ends_with(kForgottenSuffix)) {
+      remove_later(os::join_path(context_->paths.attempts_dir(), entry.name));
+    }
     const auto id = parse_attempt_id(entry.name);
     if (!id || active.contains(*id)) {
       continue;
@@ -395,7 +403,55 @@ Result<void> LocalEngine::forget(model::AttemptId attempt) {
     attempts_.erase(attempt);
   }
   context_->ports->release(attempt);
-  return os::remove_tree(context_->paths.attempt(attempt));
+  // One rename, so that a crash leaves all or nothing; big logs take their time in the background.
+  const std::string path = context_->paths.forgotten(attempt);
+  if (::rename(context_->paths.attempt(attempt).c_str(), path.c_str()) != 0) {
+    return errno == ENOENT ? Result<void>() : os::errno_failure("cannot delete the files of " + attempt.to_string());
+  }
+  remove_later(path);
+  return {};
+}
+
+void LocalEngine::remove_later(const std::string& path) {
+  const auto remove = [path] {
+    if (const auto removed = os::remove_tree(path); !removed) {
+      LOG(kWarning, "files_not_deleted", {{"path", path}, {"error", removed.error().to_string()}});
+    }
+  };
+  if (!context_->images->submit(remove)) {
+    remove();  // Who deletes more than the queue takes waits for it.
+  }
+}
+
+Result<std::vector<model::AttemptId>> LocalEngine::kept() const {
+  TRY_ASSIGN(const std::vector<os::DirEntry> entries, os::list_dir(context_->paths.attempts_dir()));
+  std::vector<model::AttemptId> kept;
+  for (const os::DirEntry& entry : entries) {
+    const auto id = parse_attempt_id(entry.name);
+    const auto runner = id ? find(*id) : nullptr;
+    // Without a runner: of an earlier life, and adopt has ended what it found running.
+    if (id && (!runner || runner->is_gone())) {
+      kept.push_back(*id);
+    }
+  }
+  std::sort(kept.begin(), kept.end());
+  return kept;
+}
+
+Bytes LocalEngine::kept_bytes(model::AttemptId attempt) const {
+  namespace fs = std::filesystem;
+  Bytes bytes;
+  std::error_code error;
+  fs::recursive_directory_iterator it(context_->paths.attempt(attempt), fs::directory_options::skip_permission_denied,
+                                      error);
+  for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+    std::error_code is_no_file;
+    if (it->is_regular_file(is_no_file) && !it->is_symlink(is_no_file)) {
+      const auto size = it->file_size(is_no_file);
+      bytes.value += is_no_file ? 0 : static_cast<std::int64_t>(size);
+    }
+  }
+  return bytes;
 }
 
 void LocalEngine::shutdown() {

@@ -12,6 +12,9 @@
 
 namespace busbar::engine {
 
+/// What the name of an attempt's directory ends in while it is being deleted: it is no attempt's any more.
+inline constexpr std::string_view kForgottenSuffix = ".forgotten";
+
 /// Where things of one attempt lie. Pure names.
 ///
 /// ```
@@ -21,6 +24,7 @@ namespace busbar::engine {
 /// STATE/attempts/17.1/0/{rootfs,upper,work}
 /// STATE/attempts/17.1/0/task.log[.N]       output, newest without a number
 /// STATE/attempts/17.1/0/busbar/            /run/busbar of the container
+/// STATE/attempts/17.1.forgotten/           on its way to be deleted
 /// RUN/exits/TAG-17.1.0                     conmon's exit files
 /// RUN/tasks/TAG-17.1.0/secrets             memory file system
 /// RUN/masks/                               memory file system
@@ -36,6 +40,7 @@ class AttemptPaths {
 
   std::string attempts_dir() const { return state_dir_ + "/attempts"; }
   std::string attempt(model::AttemptId id) const { return attempts_dir() + "/" + id.to_string(); }
+  std::string forgotten(model::AttemptId id) const { return attempt(id) + std::string(kForgottenSuffix); }
   std::string events(model::AttemptId id) const { return attempt(id) + "/events.jsonl"; }
   std::string gang(model::AttemptId id) const { return attempt(id) + "/gang"; }
   std::string task(model::TaskId id) const { return attempt(id.attempt) + "/" + std::to_string(id.rank); }
