@@ -113,6 +113,8 @@ class TimingEngine final : public engine::Engine {
     return inner_.lease_ports(attempt, count);
   }
   Result<std::vector<Json>> preview(const engine::AttemptLaunch& launch) override { return inner_.preview(launch); }
+  Result<std::vector<model::AttemptId>> kept() const override { return inner_.kept(); }
+  Bytes kept_bytes(model::AttemptId attempt) const override { return inner_.kept_bytes(attempt); }
   Result<void> forget(model::AttemptId attempt) override { return inner_.forget(attempt); }
   void shutdown() override { inner_.shutdown(); }
 

@@ -46,8 +46,8 @@ std::optional<std::pair<std::uint16_t, std::uint16_t>> parse_size(std::string_vi
 
 /// Shared by the socket's side (I/O thread) and the session's callbacks (engine's threads). The session is destroyed on
 /// the I/O thread only, after the gate has let out whoever else is calling it. No lock of ours is held while either
-/// side is called, since both have locks of their own, but for one: pausing and resuming are said in the order in which
-/// they were decided, or an output that nobody pauses any more would overrun the socket's limit.
+/// side is called, since both have locks of their own, but for two, one a direction: pausing and resuming are said in
+/// the order in which they were decided, or one side would overrun the other's limit, or wait for ever.
 class Bridge : public std::enable_shared_from_this<Bridge> {
  public:
   void open(std::shared_ptr<net::WebSocket> socket, const OpenTerminal& open_terminal);
@@ -59,6 +59,8 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
   void send_exit(int exit_code);
   void refuse_frame(std::string_view why);
   bool run_frame(api::TerminalFrame kind, std::string_view payload);
+  void write_input(engine::TerminalSession& to, std::string_view bytes);
+  void resume_input();
   void throttle();
   void resume();
   engine::TerminalSession* session();
@@ -68,6 +70,8 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
   os::Gate gate_;
   std::mutex pause_mutex_;
   bool is_paused_ = false;  // guarded by pause_mutex_
+  std::mutex input_mutex_;
+  bool is_input_paused_ = false;  // guarded by input_mutex_
   std::mutex mutex_;
   std::unique_ptr<engine::TerminalSession> session_;  // guarded by mutex_; the object itself by gate_
 };
@@ -84,6 +88,12 @@ void Bridge::open(std::shared_ptr<net::WebSocket> socket, const OpenTerminal& op
                                    [weak](int stream, std::string_view bytes) {
                                      if (const auto bridge = weak.lock()) {
                                        bridge->send_output(stream, bytes);
+                                     }
+                                   },
+                               .on_input_drained =
+                                   [weak] {
+                                     if (const auto bridge = weak.lock()) {
+                                       bridge->resume_input();
                                      }
                                    },
                                .on_exit =
@@ -118,6 +128,21 @@ void Bridge::send_exit(int exit_code) {
   if (!is_over_.exchange(true)) {
     socket_->send_binary(frame(api::TerminalFrame::kExit, std::to_string(exit_code)));
     socket_->close();
+  }
+}
+
+void Bridge::write_input(engine::TerminalSession& to, std::string_view bytes) {
+  const std::lock_guard lock(input_mutex_);
+  if (!to.write_input(bytes)) {
+    is_input_paused_ = true;
+    socket_->pause_reading();
+  }
+}
+
+void Bridge::resume_input() {
+  const std::lock_guard lock(input_mutex_);
+  if (std::exchange(is_input_paused_, false)) {
+    socket_->resume_reading();
   }
 }
 
@@ -169,7 +194,7 @@ bool Bridge::run_frame(api::TerminalFrame kind, std::string_view payload) {
   engine::TerminalSession& to = *session();
   switch (kind) {
     case api::TerminalFrame::kStdin:
-      to.write_input(payload);
+      write_input(to, payload);
       return true;
     case api::TerminalFrame::kStdinEnd:
       to.close_input();

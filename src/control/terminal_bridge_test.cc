@@ -121,6 +121,7 @@ struct Script {
   std::deque<std::string> calls;
   engine::TerminalSession::Callbacks callbacks;
   std::atomic<bool> is_paused = false;
+  std::atomic<bool> is_input_full = false;
   std::atomic<bool> is_destroyed = false;
 
   void note(std::string call) {
@@ -138,9 +139,9 @@ struct Script {
     return changed.wait_for(lock, timeout, [&] { return is_paused == wanted; });
   }
   /// The next call on the session, pauses apart; "" if none comes.
-  std::string next_call() {
+  std::string next_call(std::chrono::milliseconds timeout = kDeadline) {
     std::unique_lock lock(mutex);
-    if (!changed.wait_for(lock, kDeadline, [this] { return !calls.empty(); })) {
+    if (!changed.wait_for(lock, timeout, [this] { return !calls.empty(); })) {
       return "";
     }
     std::string call = std::move(calls.front());
@@ -156,7 +157,10 @@ class ScriptedSession final : public engine::TerminalSession {
     script_->is_destroyed = true;
     script_->note("destroyed");
   }
-  void write_input(std::string_view bytes) override { script_->note("input " + std::string(bytes)); }
+  bool write_input(std::string_view bytes) override {
+    script_->note("input " + std::string(bytes));
+    return !script_->is_input_full;
+  }
   void close_input() override { script_->note("close_input"); }
   void resize(std::uint16_t rows, std::uint16_t columns) override {
     script_->note("resize " + std::to_string(rows) + " " + std::to_string(columns));
@@ -248,6 +252,31 @@ TEST_F(TerminalBridgeTest, DoesNotReadOutputThatTheClientDoesNotTake) {
   EXPECT_TRUE(client.wait_closed(net::kWebSocketNormal));
   EXPECT_EQ(client.received().output_bytes, sent);
   EXPECT_EQ(client.received().exit, "0");
+}
+
+TEST_F(TerminalBridgeTest, DoesNotReadInputThatTheTaskDoesNotTake) {
+  Client client(server_);
+  ASSERT_EQ(script_->next_call(), "open");
+  constexpr int kMessages = 50;
+  constexpr int kUnderWay = 2;  // what was being read when the pause was asked for
+  constexpr std::chrono::milliseconds kSilence{200};
+  int taken = 0;
+  for (int round = 0; round < 2; ++round) {
+    script_->is_input_full = true;
+    for (int i = 0; i < kMessages; ++i) {
+      client.send(TerminalFrame::kStdin, std::to_string(round * kMessages + i));
+    }
+    const int before = taken;
+    for (std::string call = script_->next_call(); !call.empty(); call = script_->next_call(kSilence)) {
+      EXPECT_EQ(call, "input " + std::to_string(taken++));
+    }
+    EXPECT_LE(taken - before, 1 + kUnderWay);
+    script_->is_input_full = false;
+    script_->callbacks.on_input_drained();
+    while (taken < (round + 1) * kMessages) {
+      ASSERT_EQ(script_->next_call(), "input " + std::to_string(taken++));
+    }
+  }
 }
 
 TEST_F(TerminalBridgeTest, RefusesFramesThatMakeNoSense) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -127,10 +128,16 @@ class TerminalSession {
  public:
   struct Callbacks {
     std::function<void(int stream, std::string_view bytes)> on_output;  ///< stream 1 or 2; 1 only with a tty.
+    std::function<void()> on_input_drained;                             ///< See write_input.
     std::function<void(int exit_code)> on_exit;                         ///< Last call.
   };
+  /// Unread input beyond which `write_input` gives false.
+  static constexpr std::size_t kMaxWaitingInput = 256 << 10;
+
   virtual ~TerminalSession() = default;  ///< Ends what still runs (exec); detaches (attach).
-  virtual void write_input(std::string_view bytes) = 0;
+  /// Queues all of it, whatever it gives. False: kMaxWaitingInput or more waits for the process to read it; a caller
+  /// that goes on all the same fills the memory. `on_input_drained` is called once when a quarter of that is left.
+  virtual bool write_input(std::string_view bytes) = 0;
   virtual void close_input() = 0;
   virtual void resize(std::uint16_t rows, std::uint16_t columns) = 0;
   virtual void signal(int number) = 0;

@@ -48,7 +48,10 @@ class FakeTerminal final : public TerminalSession {
       : line_(std::move(line)), post_(std::move(post)), input_(std::move(input)) {}
   ~FakeTerminal() override { line_->close(); }
 
-  void write_input(std::string_view bytes) override { input_(line_, bytes); }
+  bool write_input(std::string_view bytes) override {
+    input_(line_, bytes);
+    return true;
+  }
   void close_input() override {}
   void resize(std::uint16_t, std::uint16_t) override {}
   void signal(int number) override {

@@ -110,6 +110,7 @@ class SessionLog {
                   output_ += bytes;
                   changed_.notify_all();
                 },
+            .on_input_drained = {},
             .on_exit =
                 [this](int code) {
                   const std::lock_guard lock(mutex_);

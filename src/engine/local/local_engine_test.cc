@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <future>
 #include <thread>
 
 #include "base/text.h"
@@ -305,6 +306,38 @@ TEST_F(LocalEngineTest, ExecPassesInputEnvironmentAndMuchOutput) {
   ASSERT_TRUE(log.wait_for_exit());
   EXPECT_TRUE(log.output().starts_with("value\n500000\nxxx")) << log.output().substr(0, 40);
   EXPECT_EQ(log.output().size(), 3'000'000U + 13);
+  stop_and_wait(launch.id);
+}
+
+TEST_F(LocalEngineTest, InputThatNobodyReadsIsNotTakenWithoutBound) {
+  const AttemptLaunch launch = launch_of(1, {{"/bin/sleep", "1000"}});
+  start_and_release(launch);
+  SessionLog log;
+  std::promise<void> drained;
+  auto callbacks = log.callbacks();
+  callbacks.on_input_drained = [&drained] { drained.set_value(); };
+  const auto session = engine_->exec(
+      {.task = {launch.id, 0}, .argv = shell("until [ -e /dev/shm/go ]; do sleep 0.02; done; wc -c")}, callbacks);
+  ASSERT_TRUE(session.has_value()) << session.error().to_string();
+  const std::string block(16 << 10, 'x');
+  std::size_t sent = 0;
+  bool has_room = true;
+  while (has_room && sent < (std::size_t{8} << 20)) {
+    has_room = (*session)->write_input(block);
+    sent += block.size();
+  }
+  EXPECT_FALSE(has_room);
+  // A little more than the bound is in the pipe to the process.
+  EXPECT_LT(sent, 4 * TerminalSession::kMaxWaitingInput);
+
+  SessionLog other;
+  const auto go = engine_->exec({.task = {launch.id, 0}, .argv = shell("touch /dev/shm/go")}, other.callbacks());
+  ASSERT_TRUE(go.has_value()) << go.error().to_string();
+  EXPECT_EQ(drained.get_future().wait_for(std::chrono::seconds(30)), std::future_status::ready);
+  EXPECT_TRUE((*session)->write_input("last"));
+  (*session)->close_input();
+  ASSERT_TRUE(log.wait_for_exit());
+  EXPECT_EQ(log.output(), std::to_string(sent + 4) + "\n");
   stop_and_wait(launch.id);
 }
 

@@ -97,7 +97,7 @@ class ExecSession final : public TerminalSession {
     reactor->post([end = std::move(end_)] { end_exec(end); });
   }
 
-  void write_input(std::string_view bytes) override { io_->write_input(bytes); }
+  bool write_input(std::string_view bytes) override { return io_->write_input(bytes); }
   void close_input() override { io_->close_input(); }
   void resize(std::uint16_t rows, std::uint16_t columns) override { io_->resize(rows, columns); }
   void signal(int number) override { io_->signal(number); }
@@ -114,8 +114,8 @@ class AttachSession final : public TerminalSession {
       : io_(std::move(io)), bundle_(std::move(bundle)), send_signal_(std::move(send_signal)) {}
   ~AttachSession() override { io_->close(); }
 
-  void write_input(std::string_view bytes) override { io_->write_input(bytes); }
-  void close_input() override { io_->write_input("\x04"); }  // what a terminal's user types for it
+  bool write_input(std::string_view bytes) override { return io_->write_input(bytes); }
+  void close_input() override { (void)io_->write_input("\x04"); }  // what a terminal's user types for it
   void resize(std::uint16_t rows, std::uint16_t columns) override { (void)resize_terminal(bundle_, rows, columns); }
   void signal(int number) override { send_signal_(number); }
   void pause_output(bool is_paused) override { io_->pause_output(is_paused); }

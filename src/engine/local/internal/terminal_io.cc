@@ -163,11 +163,39 @@ void TerminalIo::emit(int stream, std::string_view bytes) {
   }
 }
 
-void TerminalIo::write_input(std::string_view bytes) {
+bool TerminalIo::write_input(std::string_view bytes) {
+  bool is_full = false;
+  {
+    const std::lock_guard lock(input_mutex_);
+    waiting_input_bytes_ += bytes.size();
+    is_input_full_ = is_input_full_ || waiting_input_bytes_ >= TerminalSession::kMaxWaitingInput;
+    is_full = is_input_full_;
+  }
   reactor_->post([self = shared_from_this(), text = std::string(bytes)] {
+    if (self->is_input_closing_) {
+      self->take_input(text.size());  // nobody will read it
+      return;
+    }
     self->pending_input_ += text;
     self->flush_input();
   });
+  return !is_full;
+}
+
+/// So much of the waiting input is with the process, or given up.
+void TerminalIo::take_input(std::size_t bytes) {
+  {
+    const std::lock_guard lock(input_mutex_);
+    waiting_input_bytes_ -= bytes;
+    if (!is_input_full_ || waiting_input_bytes_ > TerminalSession::kMaxWaitingInput / 4) {
+      return;
+    }
+    is_input_full_ = false;
+  }
+  const std::lock_guard lock(callback_mutex_);
+  if (!is_closed_ && callbacks_.on_input_drained) {
+    callbacks_.on_input_drained();
+  }
 }
 
 void TerminalIo::close_input() {
@@ -183,23 +211,26 @@ void TerminalIo::flush_input() {
   if (fd < 0) {
     return;
   }
-  while (!pending_input_.empty()) {
-    const std::size_t size =
-        std::min(pending_input_.size(), outputs_[0].is_packets ? kMaxPacket : pending_input_.size());
-    const ssize_t written = outputs_[0].is_packets ? ::send(fd, pending_input_.data(), size, MSG_NOSIGNAL)
-                                                   : ::write(fd, pending_input_.data(), size);
+  std::string_view rest = pending_input_;
+  while (!rest.empty()) {
+    const std::size_t size = std::min(rest.size(), outputs_[0].is_packets ? kMaxPacket : rest.size());
+    const ssize_t written =
+        outputs_[0].is_packets ? ::send(fd, rest.data(), size, MSG_NOSIGNAL) : ::write(fd, rest.data(), size);
     if (written < 0 && errno == EINTR) {
       continue;
     }
     if (written < 0 && errno != EAGAIN) {
-      pending_input_.clear();  // nobody reads any more
+      rest = {};  // nobody reads any more
       break;
     }
     if (written < 0) {
       break;
     }
-    pending_input_.erase(0, static_cast<std::size_t>(written));
+    rest.remove_prefix(static_cast<std::size_t>(written));
   }
+  const std::size_t taken = pending_input_.size() - rest.size();
+  pending_input_.erase(0, taken);
+  take_input(taken);
   if (!is_pipe) {
     update_events();
     return;

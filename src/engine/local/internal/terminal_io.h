@@ -38,7 +38,8 @@ class TerminalIo : public std::enable_shared_from_this<TerminalIo> {
   /// The process whose end is the session's end.
   void set_process(os::Process process);
 
-  void write_input(std::string_view bytes);
+  /// As TerminalSession::write_input.
+  bool write_input(std::string_view bytes);
   void close_input();
   void resize(std::uint16_t rows, std::uint16_t columns);
   void signal(int number);
@@ -67,6 +68,7 @@ class TerminalIo : public std::enable_shared_from_this<TerminalIo> {
   bool read_some(Channel& channel);
   void close_channel(Channel& channel);
   void flush_input();
+  void take_input(std::size_t bytes);
   void reap();
   void try_exit();
   void release_all();
@@ -76,6 +78,10 @@ class TerminalIo : public std::enable_shared_from_this<TerminalIo> {
   std::recursive_mutex callback_mutex_;  ///< Held during callbacks; a callback may close the session.
   TerminalSession::Callbacks callbacks_;
   std::atomic<bool> is_closed_ = false;
+
+  std::mutex input_mutex_;
+  std::size_t waiting_input_bytes_ = 0;  // guarded by input_mutex_
+  bool is_input_full_ = false;           // guarded by input_mutex_
 
   // Only the reactor's thread.
   std::array<Channel, 2> outputs_;
