@@ -34,6 +34,8 @@ enum class Operation {
   kListCards,
   kListQueues,
   kPutQueue,
+  kDiffQueues,
+  kUsage,
   kListEvents,
   kListSecrets,
   kPutSecret,
@@ -69,7 +71,8 @@ struct Route {
 /// over) · kExecJob GET /v1/jobs/{job}/exec (WebSocket; task, argv repeated, tty, rows, columns, workdir) · kAttachJob
 /// GET /v1/jobs/{job}/attach (WebSocket; task) · kSignalJob POST /v1/jobs/{job}/signal (signal, task) · kListNodes GET
 /// /v1/nodes · kDrainNode POST /v1/nodes/{node}/drain · kResumeNode POST /v1/nodes/{node}/resume · kListCards GET
-/// /v1/cards · kListQueues GET /v1/queues · kPutQueue PUT /v1/queues/{queue} · kListEvents GET /v1/events (job, after,
+/// /v1/cards · kListQueues GET /v1/queues · kPutQueue PUT /v1/queues/{queue} · kDiffQueues POST
+/// /v1/queues/diff · kUsage GET /v1/usage (by, since_ms) · kListEvents GET /v1/events (job, after,
 /// limit; follow: SSE `event`) · kListSecrets GET /v1/secrets · kPutSecret PUT /v1/secrets/{secret} (body: the value,
 /// application/octet-stream) · kDeleteSecret DELETE /v1/secrets/{secret} · kExportJournal GET /v1/journal
 /// (application/octet-stream) · kBackup GET /v1/backup (application/octet-stream).

@@ -72,6 +72,21 @@ Json to_json(const QueueStatus& value) {
 Json to_json(const QueueList& value) {
   return write_object(value);
 }
+Json to_json(const QueueDiffRequest& value) {
+  return write_object(value);
+}
+Json to_json(const JobChange& value) {
+  return write_object(value);
+}
+Json to_json(const QueueDiff& value) {
+  return write_object(value);
+}
+Json to_json(const UsageRow& value) {
+  return write_object(value);
+}
+Json to_json(const UsageList& value) {
+  return write_object(value);
+}
 Json to_json(const EventStatus& value) {
   return write_object(value);
 }
@@ -109,6 +124,11 @@ template Result<CardList> from_json(const Json& json);
 template Result<QueueRequest> from_json(const Json& json);
 template Result<QueueStatus> from_json(const Json& json);
 template Result<QueueList> from_json(const Json& json);
+template Result<QueueDiffRequest> from_json(const Json& json);
+template Result<JobChange> from_json(const Json& json);
+template Result<QueueDiff> from_json(const Json& json);
+template Result<UsageRow> from_json(const Json& json);
+template Result<UsageList> from_json(const Json& json);
 template Result<EventStatus> from_json(const Json& json);
 template Result<EventList> from_json(const Json& json);
 template Result<SecretStatus> from_json(const Json& json);
@@ -118,5 +138,6 @@ template Result<ServerStatus> from_json(const Json& json);
 
 template Result<SubmitRequest> from_json_strict(const Json& json);
 template Result<QueueRequest> from_json_strict(const Json& json);
+template Result<QueueDiffRequest> from_json_strict(const Json& json);
 
 }  // namespace busbar::api

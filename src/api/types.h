@@ -205,16 +205,36 @@ struct CardList {
 
 /// PUT /v1/queues/{queue}
 struct QueueRequest {
-  std::int64_t limit_milli_cards = -1;  ///< Negative: no limit.
+  std::string parent = {};
+  std::int64_t guarantee_milli_cards = -1;  ///< Of all cards; negative: none is given. So for the limit.
+  std::vector<std::pair<std::string, std::int64_t>> guarantee_by_chip = {};
+  std::int64_t limit_milli_cards = -1;
+  std::vector<std::pair<std::string, std::int64_t>> limit_by_chip = {};
+  std::int64_t weight = 1;
+  std::vector<std::pair<std::string, std::int64_t>> weight_by_chip = {};
   std::int32_t priority = 0;
+  std::int64_t reclaim_bound_ms = 3'600'000;
+  std::string enforce = "later";
   friend bool operator==(const QueueRequest&, const QueueRequest&) = default;
 };
 
 struct QueueStatus {
   std::string name = {};
-  std::int64_t limit_milli_cards = -1;  ///< Negative: no limit.
+  std::string parent = {};
+  std::int64_t guarantee_milli_cards = -1;  ///< Of all cards; negative: none is given. So for the limit.
+  std::vector<std::pair<std::string, std::int64_t>> guarantee_by_chip = {};
+  std::int64_t limit_milli_cards = -1;
+  std::vector<std::pair<std::string, std::int64_t>> limit_by_chip = {};
+  std::int64_t weight = 1;
+  std::vector<std::pair<std::string, std::int64_t>> weight_by_chip = {};
   std::int32_t priority = 0;
+  std::int64_t reclaim_bound_ms = 3'600'000;
+  std::string enforce = "later";
   std::int64_t used_milli_cards = 0;
+  std::vector<std::pair<std::string, std::int64_t>> used_by_chip = {};
+  std::int64_t borrowed_milli_cards = 0;
+  std::int64_t share_ppm = 0;
+  std::int64_t past_share_ppm = 0;
   std::uint32_t running_jobs = 0;
   std::uint32_t queued_jobs = 0;
   friend bool operator==(const QueueStatus&, const QueueStatus&) = default;
@@ -223,6 +243,48 @@ struct QueueStatus {
 struct QueueList {
   std::vector<QueueStatus> queues = {};  ///< By name.
   friend bool operator==(const QueueList&, const QueueList&) = default;
+};
+
+/// POST /v1/queues/diff: what these queues would change, tried on a copy of the state.
+struct QueueDiffRequest {
+  std::string file = {};       ///< Text of a server configuration; only its [[queues]] count.
+  std::string file_name = {};  ///< For messages.
+  friend bool operator==(const QueueDiffRequest&, const QueueDiffRequest&) = default;
+};
+
+struct JobChange {
+  model::JobId job = {};
+  std::string name = {};
+  std::string queue = {};
+  std::string change = {};  ///< "starts", "stops", "claims", "blocked", "unblocked"
+  std::string text = {};
+  friend bool operator==(const JobChange&, const JobChange&) = default;
+};
+
+struct QueueDiff {
+  std::vector<JobChange> jobs = {};      ///< In the order in which they would happen.
+  std::vector<QueueStatus> before = {};  ///< By name.
+  std::vector<QueueStatus> after = {};
+  friend bool operator==(const QueueDiff&, const QueueDiff&) = default;
+};
+
+/// Card time of whole jobs, in thousandths of a card x ms.
+struct UsageRow {
+  std::string queue = {};
+  std::string user = {};
+  model::JobId job = {};  ///< 0 in sums.
+  std::string name = {};
+  std::uint64_t jobs = 0;
+  std::int64_t allocated_milli_card_ms = 0;  ///< From placement to the end: busy, lost, and the rest.
+  std::int64_t busy_milli_card_ms = 0;       ///< Computing and saving checkpoints.
+  std::int64_t lost_milli_card_ms = 0;       ///< Work that was not saved when an attempt ended.
+  friend bool operator==(const UsageRow&, const UsageRow&) = default;
+};
+
+/// GET /v1/usage
+struct UsageList {
+  std::vector<UsageRow> rows = {};
+  friend bool operator==(const UsageList&, const UsageList&) = default;
 };
 
 struct EventList {
@@ -288,6 +350,11 @@ Json to_json(const CardList& value);
 Json to_json(const QueueRequest& value);
 Json to_json(const QueueStatus& value);
 Json to_json(const QueueList& value);
+Json to_json(const QueueDiffRequest& value);
+Json to_json(const JobChange& value);
+Json to_json(const QueueDiff& value);
+Json to_json(const UsageRow& value);
+Json to_json(const UsageList& value);
 Json to_json(const EventStatus& value);
 Json to_json(const EventList& value);
 Json to_json(const SecretStatus& value);

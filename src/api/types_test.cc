@@ -82,6 +82,11 @@ TEST(ApiTypes, EveryTypeSurvivesItsJson) {
   expect_round_trip<QueueRequest>();
   expect_round_trip<QueueStatus>();
   expect_round_trip<QueueList>();
+  expect_round_trip<QueueDiffRequest>();
+  expect_round_trip<JobChange>();
+  expect_round_trip<QueueDiff>();
+  expect_round_trip<UsageRow>();
+  expect_round_trip<UsageList>();
   expect_round_trip<EventStatus>();
   expect_round_trip<EventList>();
   expect_round_trip<SecretStatus>();

@@ -36,7 +36,7 @@ bool is_asked_from_server(Complete complete) {
          complete == Complete::kSecrets;
 }
 
-/// "queue set" -> "queue" and "set".
+/// "secret set" -> "secret" and "set".
 std::vector<std::string> second_words(std::string_view first) {
   std::vector<std::string> words;
   for (const Verb& verb : verbs()) {

@@ -34,6 +34,11 @@ std::string jobs_table(const std::vector<api::JobStatus>& jobs, const Look& look
 std::string nodes_table(const std::vector<api::NodeStatus>& nodes, const Look& look);
 std::string cards_table(const std::vector<api::CardStatus>& cards, const Look& look);
 std::string queues_table(const std::vector<api::QueueStatus>& queues, const Look& look);
+/// `busbar policy diff`.
+std::string queue_diff_text(const api::QueueDiff& diff, const Look& look);
+/// `busbar usage`.
+std::string usage_table(const api::UsageList& usage, const Look& look);
+std::string usage_csv(const api::UsageList& usage);
 std::string secrets_table(const std::vector<api::SecretStatus>& secrets, const Look& look);
 /// One line: time, job, kind, text.
 std::string event_line(const api::EventStatus& event, const Look& look);

@@ -112,17 +112,43 @@ TEST(Listings, NodesCardsQueuesSecretsAndEvents) {
                              .running_tasks = 2};
   std::string text = nodes_table({node}, kPipe) + "\n" + cards_table({cpu, gpu}, kPipe);
   text += "\n" + queues_table({{.name = "default"},
-                               {.name = "vision",
+                               {.name = "research",
+                                .guarantee_milli_cards = 48'000,
                                 .limit_milli_cards = 64'000,
+                                .limit_by_chip = {{"H100", 8'000}},
+                                .weight = 2,
                                 .priority = 10,
                                 .used_milli_cards = 2500,
+                                .borrowed_milli_cards = 500,
+                                .share_ppm = 123'456,
+                                .past_share_ppm = 45'000,
                                 .running_jobs = 1,
-                                .queued_jobs = 4}},
+                                .queued_jobs = 4},
+                               {.name = "vision", .parent = "research", .used_milli_cards = 2500}},
                               kPipe);
   text += "\n" + secrets_table({{.name = "hub-token", .changed_ms = kNow - 86'400'000}}, kPipe);
   text +=
       "\n" + event_line({.id = 5, .time_ms = kNow, .job = {17}, .kind = "placed", .text = "on node-1"}, kPipe) + "\n";
   expect_golden("listings.txt", text);
+}
+
+TEST(Listings, QueueDiffAndUsage) {
+  const api::QueueDiff diff{.jobs = {{.job = {17},
+                                      .name = "digits",
+                                      .queue = "default",
+                                      .change = "stops",
+                                      .text = "for job 18: queue \"vision\" gets back what it is guaranteed"},
+                                     {.job = {18}, .name = "seg", .queue = "vision", .change = "claims"}},
+                            .after = {{.name = "default", .used_milli_cards = 8'000, .borrowed_milli_cards = 8'000}}};
+  const api::UsageList by_user{.rows = {{.user = "ada",
+                                         .jobs = 3,
+                                         .allocated_milli_card_ms = std::int64_t{36} * 3'600'000'000 / 10,
+                                         .busy_milli_card_ms = std::int64_t{3} * 3'600'000'000,
+                                         .lost_milli_card_ms = 3'600'000'000 / 4},
+                                        {.user = "grace, \"g\"", .jobs = 1}}};
+  const api::UsageList by_job{.rows = {{.queue = "default", .user = "ada", .job = {17}, .name = "digits", .jobs = 1}}};
+  expect_golden("usage.txt", queue_diff_text(diff, kPipe) + "\n" + usage_table(by_user, kPipe) + "\n" +
+                                 usage_table(by_job, kPipe) + "\n" + usage_csv(by_user) + "\n" + usage_csv(by_job));
 }
 
 TEST(DryRun, ShowsJobEnvironmentAndEdits) {

@@ -169,21 +169,6 @@ std::string cards_table(const std::vector<api::CardStatus>& cards, const Look& l
   return render(table, look);
 }
 
-std::string queues_table(const std::vector<api::QueueStatus>& queues, const Look& look) {
-  Table table({{.title = "NAME"},
-               {.title = "LIMIT", .align = kRight},
-               {.title = "IN USE", .align = kRight},
-               {.title = "RUNNING", .align = kRight},
-               {.title = "QUEUED", .align = kRight},
-               {.title = "PRIORITY", .align = kRight}});
-  for (const api::QueueStatus& queue : queues) {
-    table.add({queue.name, queue.limit_milli_cards < 0 ? "-" : format_milli(queue.limit_milli_cards),
-               format_milli(queue.used_milli_cards), std::to_string(queue.running_jobs),
-               std::to_string(queue.queued_jobs), std::to_string(queue.priority)});
-  }
-  return render(table, look);
-}
-
 std::string secrets_table(const std::vector<api::SecretStatus>& secrets, const Look& look) {
   Table table({{.title = "NAME"}, {.title = "CHANGED"}});
   for (const api::SecretStatus& secret : secrets) {

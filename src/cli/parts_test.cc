@@ -188,7 +188,7 @@ TEST(Completion, BashAcceptsItsScriptAndCompletes) {
   EXPECT_EQ(complete("busbar secret l", 2), "list\n");
   EXPECT_EQ(complete("busbar ps --sta", 2), "--state --state-dir\n");
   EXPECT_EQ(complete("busbar ps --state fai", 3), "failed\n");
-  EXPECT_EQ(complete("busbar queue set --l", 3), "--limit\n");
+  EXPECT_EQ(complete("busbar queues set --l", 3), "--limit\n");
   EXPECT_EQ(complete("busbar completion z", 2), "zsh\n");
 }
 

@@ -186,13 +186,19 @@ Result<int> replay(Context& context, const std::string& path) {
   }
   if (context.wants_json()) {
     context.print_json(Json::object({{"steps", report->steps},
+                                     {"steps_taken", report->steps_taken},
                                      {"final_hash", fmt::format("{:016x}", report->final_hash)},
                                      {"identical", report->is_identical},
                                      {"first_difference", report->first_difference},
                                      {"difference", report->difference}}));
   } else if (report->is_identical) {
-    context.out().line(
-        fmt::format("{} steps decided again: all the same, final hash {:016x}", report->steps, report->final_hash));
+    const std::string older = report->steps_taken == 0 ? ""
+                                                       : fmt::format(
+                                                             " ({} before them are of an older format and were "
+                                                             "taken as recorded)",
+                                                             report->steps_taken);
+    context.out().line(fmt::format("{} steps decided again: all the same, final hash {:016x}{}",
+                                   report->steps - report->steps_taken, report->final_hash, older));
   } else {
     context.out().line(fmt::format("step {} differs (of {} decided again):\n{}", report->first_difference,
                                    report->steps, printable(report->difference)));

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "control/internal/config_fields.h"
+#include "model/job_json.h"
 #include "os/files.h"
 
 namespace busbar::control {
@@ -45,7 +46,8 @@ class FileReader {
   Result<void> read_field(const ConfigField& field, const toml::node& node);
   Result<void> read_queues(const toml::node& node);
   Result<void> read_queue(const toml::table& table);
-  Result<std::int64_t> read_limit(const toml::node& node) const;
+  std::string amounts_text(const toml::node& node) const;
+  Result<void> read_queue_number(std::string_view key, const toml::node& node, model::Queue& queue);
 
   const std::string& file_name_;
   ServerConfig& config_;
@@ -116,24 +118,40 @@ Result<void> FileReader::read_queues(const toml::node& node) {
   return {};
 }
 
-/// Cards; "1.5" and 1.5 are the same.
-Result<std::int64_t> FileReader::read_limit(const toml::node& node) const {
-  std::string text;
+/// "64,H100=8" from that text, a number, or a table {all = 64, H100 = 8}; "" from anything else.
+std::string FileReader::amounts_text(const toml::node& node) const {
   if (const auto number = node.value_exact<std::int64_t>()) {
-    text = std::to_string(*number);
-  } else if (const auto fraction = node.value_exact<double>()) {
-    text = fmt::format("{}", *fraction);
-  } else if (const auto written = node.value_exact<std::string>()) {
-    text = *written;
+    return std::to_string(*number);
   }
-  if (text == "none") {
-    return -1;
+  if (const auto fraction = node.value_exact<double>()) {
+    return fmt::format("{}", *fraction);
   }
-  const auto milli = parse_milli(text);
-  if (!milli) {
-    return fail(node.source(), "limit must be a number of cards with at most three decimals, or \"none\"");
+  if (const auto written = node.value_exact<std::string>()) {
+    return *written;
   }
-  return *milli;
+  std::string text;
+  if (const toml::table* table = node.as_table()) {
+    for (const auto& [chip, value] : *table) {
+      const std::string amount = value.is_table() ? "" : amounts_text(value);
+      text += fmt::format("{}{}{}", text.empty() ? "" : ",", chip.str() == "all" ? "" : std::string(chip.str()) + "=",
+                          amount);
+    }
+  }
+  return text;
+}
+
+/// Cards, weights, a duration: what is read by the parsers that flags use too.
+Result<void> FileReader::read_queue_number(std::string_view key, const toml::node& node, model::Queue& queue) {
+  const std::string text = amounts_text(node);
+  const auto keep = [&](auto parsed, auto& field) -> Result<void> {
+    if (!parsed) return fail(node.source(), fmt::format("{}: {}", key, parsed.error().message));
+    field = *std::move(parsed);
+    return {};
+  };
+  if (key == "guarantee") return keep(model::parse_card_amounts(text), queue.guarantee);
+  if (key == "limit") return keep(model::parse_card_amounts(text), queue.limit);
+  if (key == "weight") return keep(model::parse_queue_weights(text), queue.weight);
+  return keep(parse_duration_ms(text), queue.reclaim_bound_ms);
 }
 
 Result<void> FileReader::read_queue(const toml::table& table) {
@@ -141,8 +159,13 @@ Result<void> FileReader::read_queue(const toml::table& table) {
   for (const auto& [key, node] : table) {
     if (key.str() == "name" && node.is_string()) {
       queue.name = *node.value_exact<std::string>();
-    } else if (key.str() == "limit") {
-      TRY_ASSIGN(queue.limit.value, read_limit(node));
+    } else if (key.str() == "parent" && node.is_string()) {
+      queue.parent = *node.value_exact<std::string>();
+    } else if (key.str() == "guarantee" || key.str() == "limit" || key.str() == "weight" ||
+               key.str() == "reclaim_bound") {
+      TRY(read_queue_number(key.str(), node, queue));
+    } else if (key.str() == "enforce" && model::enforce_from_name(node.value_or(std::string())).has_value()) {
+      queue.enforce = *model::enforce_from_name(*node.value_exact<std::string>());
     } else if (key.str() == "priority" && node.is_integer()) {
       constexpr std::int64_t kMaxPriority = 1'000'000;
       const std::int64_t priority = *node.value_exact<std::int64_t>();
@@ -151,12 +174,15 @@ Result<void> FileReader::read_queue(const toml::table& table) {
                     fmt::format("priority is {}, outside -{} to {}", priority, kMaxPriority, kMaxPriority));
       }
       queue.priority = static_cast<std::int32_t>(priority);
-    } else if (key.str() == "name" || key.str() == "priority") {
-      return fail(node.source(),
-                  fmt::format("{} must be {}", key.str(), key.str() == "name" ? "text" : "a whole number"));
+    } else if (key.str() == "name" || key.str() == "parent" || key.str() == "priority" || key.str() == "enforce") {
+      return fail(node.source(), fmt::format("{} must be {}", key.str(),
+                                             key.str() == "priority"  ? "a whole number"
+                                             : key.str() == "enforce" ? "\"now\" or \"later\""
+                                                                      : "text"));
     } else {
-      return fail(key.source(),
-                  fmt::format("unknown key {} of a queue; known: name, limit, priority", toml_quote(key.str())));
+      return fail(key.source(), fmt::format("unknown key {} of a queue; known: name, parent, guarantee, limit, weight, "
+                                            "priority, reclaim_bound, enforce",
+                                            toml_quote(key.str())));
     }
   }
   TRY(at(place(table.source()), model::validate(queue)));
@@ -273,10 +299,6 @@ std::string origin_of(const LoadedConfig& loaded, std::string_view key) {
   return found == loaded.origins.end() ? "default" : found->second;
 }
 
-std::string limit_text(const model::Queue& queue) {
-  return queue.limit.value < 0 ? "none" : format_milli(queue.limit.value);
-}
-
 }  // namespace
 
 bool is_loopback_address(const std::string& address) {
@@ -325,8 +347,9 @@ std::string config_reference() {
   text +=
       "| `listen` | `BUSBAR_LISTEN` | ADDRESS:PORT | | Short for `listen_address` and `port`, which win over it in the "
       "same place. |\n"
-      "| `[[queues]]` | | tables | none | Queues made or changed at start, each with `name`, `limit` (cards that its "
-      "running jobs may use together, or \"none\") and `priority` (added to that of its jobs). |\n";
+      "| `[[queues]]` | | tables | none | Queues made or changed at start, each with `name`, `parent`, `guarantee`, "
+      "`limit` (both cards: 64, \"64,H100=8\" or {all = 64, H100 = 8}), `weight` (2, or \"2,H100=3\"), `priority`, "
+      "`reclaim_bound` (\"1h\") and `enforce` (\"later\" or \"now\"): docs/scheduling.md. |\n";
   return text;
 }
 
@@ -338,8 +361,13 @@ std::string config_to_toml(const LoadedConfig& loaded) {
                         origin_of(loaded, field.key));
   }
   for (const model::Queue& queue : config.queues) {
-    text += fmt::format("[[queues]]  # {}\nname = {}\nlimit = {}\npriority = {}\n\n", origin_of(loaded, "queues"),
-                        toml_quote(queue.name), toml_quote(limit_text(queue)), queue.priority);
+    text += fmt::format(
+        "[[queues]]  # {}\nname = {}\nparent = {}\nguarantee = {}\nlimit = {}\nweight = {}\npriority = {}\n"
+        "reclaim_bound = \"{}ms\"\nenforce = {}\n\n",
+        origin_of(loaded, "queues"), toml_quote(queue.name), toml_quote(queue.parent),
+        toml_quote(model::format_card_amounts(queue.guarantee)), toml_quote(model::format_card_amounts(queue.limit)),
+        toml_quote(model::format_queue_weights(queue.weight)), queue.priority, queue.reclaim_bound_ms,
+        toml_quote(model::enforce_name(queue.enforce)));
   }
   text.pop_back();
   return text;
@@ -353,10 +381,9 @@ Json config_to_json(const LoadedConfig& loaded) {
   }
   Json queues = Json::array();
   for (const model::Queue& queue : loaded.config.queues) {
-    queues.push(Json::object({{"name", queue.name},
-                              {"limit", limit_text(queue)},
-                              {"priority", std::int64_t{queue.priority}},
-                              {"source", origin_of(loaded, "queues")}}));
+    Json json = model::to_json(queue);
+    json.set("source", origin_of(loaded, "queues"));
+    queues.push(std::move(json));
   }
   return Json::object({{"settings", std::move(settings)}, {"queues", std::move(queues)}});
 }

@@ -141,7 +141,7 @@ TEST(Config, ErrorsInAFileSayWhereAndWhat) {
       {"allowed_hosts = [1]\n", "b.toml:1: allowed_hosts must be a list of texts"},
       {"\n\n[[queues]]\nname = \"Bad Name\"\n", "b.toml:3: "},
       {"[[queues]]\nname = \"a\"\nlimti = 1\n", "b.toml:3: unknown key \"limti\" of a queue"},
-      {"[[queues]]\nname = \"a\"\nlimit = \"many\"\n", "b.toml:3: limit must be a number of cards"},
+      {"[[queues]]\nname = \"a\"\nlimit = \"many\"\n", "b.toml:3: limit: \"many\" is no amount of cards"},
       {"[[queues]]\nname = \"a\"\n[[queues]]\nname = \"a\"\n", "b.toml:3: queue \"a\" is there already"},
       {"queues = 3\n", "b.toml:1: queues must be tables"},
       {"port = \n", "b.toml:1:"},
@@ -192,7 +192,10 @@ TEST(Config, NeedsToKnowAPlaceForTheState) {
 }
 
 TEST(Config, WhatItPrintsReadsBackTheSame) {
-  ConfigSources sources = file_sources("[[queues]]\nname = \"q\"\nlimit = \"1.25\"\n[[queues]]\nname = \"r\"\n");
+  ConfigSources sources = file_sources(
+      "[[queues]]\nname = \"q\"\nlimit = \"1.25\"\nweight = \"2,H100=3\"\n"
+      "reclaim_bound = \"10m\"\nenforce = \"now\"\n"
+      "[[queues]]\nname = \"r\"\nparent = \"q\"\nguarantee = {all = 1, H100 = 0.5}\n");
   sources.overrides = {"log_max_size=131073", "shutdown_grace=250ms", "allowed_hosts=a,b", "node_name=x\"y\\z"};
   const auto loaded = load_config_with_origins(sources);
   ASSERT_TRUE(loaded.has_value()) << loaded.error().to_string();

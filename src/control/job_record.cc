@@ -184,7 +184,10 @@ Result<sched::JobRequest> to_request(const JobRecord& record, const chip::Catalo
                            .restart = spec.restart,
                            .group = spec.array_parallel > 0 ? record.array : model::JobId{},
                            .group_parallel = spec.array_parallel,
-                           .after = std::move(dependencies)};
+                           .after = std::move(dependencies),
+                           .is_preemptible = spec.preemptible.value_or(spec.type == model::JobType::kJob),
+                           .min_run_time_ms = spec.min_run_time_ms,
+                           .checkpoint_every_ms = spec.checkpoint.every_ms};
 }
 
 }  // namespace busbar::control

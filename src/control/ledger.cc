@@ -34,18 +34,23 @@ Result<void> Ledger::recover() {
     sequence_ = last_snapshot_sequence_ = snapshot->sequence;
     is_first_snapshot_due_ = false;
   }
-  TRY(store_.read_frames(sequence_, [this](std::uint64_t sequence, std::string_view bytes) -> Result<void> {
-    auto frame = sched::decode_frame(bytes);
-    if (!frame) return with_context(fmt::format("journal record {}", sequence), frame.error());
-    TRY(core_.apply_recorded(frame->record.event, frame->record.decisions));
-    sequence_ = sequence;
-    if (core_.state_hash() != frame->record.state_hash) {
-      return make_error(ErrorCode::kDataCorrupt,
-                        fmt::format("journal record {} gives state {:016x}, recorded was {:016x}; restore a backup",
-                                    sequence, core_.state_hash(), frame->record.state_hash));
-    }
-    return {};
-  }));
+  bool has_older_format = false;
+  TRY(store_.read_frames(
+      sequence_, [this, &has_older_format](std::uint64_t sequence, std::string_view bytes) -> Result<void> {
+        auto frame = sched::decode_frame(bytes);
+        if (!frame) return with_context(fmt::format("journal record {}", sequence), frame.error());
+        TRY(core_.apply_recorded(frame->record.event, frame->record.decisions));
+        sequence_ = sequence;
+        has_older_format = has_older_format || !frame->is_current;
+        if (frame->is_current && core_.state_hash() != frame->record.state_hash) {
+          return make_error(ErrorCode::kDataCorrupt,
+                            fmt::format("journal record {} gives state {:016x}, recorded was {:016x}; restore a backup",
+                                        sequence, core_.state_hash(), frame->record.state_hash));
+        }
+        return {};
+      }));
+  // What is decided from here on must not rest on records that a replay cannot verify.
+  is_first_snapshot_due_ = is_first_snapshot_due_ || has_older_format;
   using model::JobState;
   TRY_ASSIGN(const std::vector<store::JobRow> rows,
              store_.jobs({.states = {JobState::kQueued, JobState::kBlocked, JobState::kStarting, JobState::kRunning,
@@ -61,11 +66,40 @@ Result<void> Ledger::recover() {
   TRY_ASSIGN(last_event_id_, store_.last_event_id());
   TRY_ASSIGN(const model::JobId last_job, store_.last_job_id());
   last_job_id_ = last_job.value;
-  for (const model::Queue& queue : options_.queues) {
-    const std::vector<model::Queue> existing = core_.queues();
-    if (std::find(existing.begin(), existing.end(), queue) == existing.end()) {
-      TRY(apply(sched::QueueChanged{queue}, "config", ""));
-    }
+  return apply_configured_queues();
+}
+
+Result<std::vector<sched::Decision>> try_queues(sched::Core& core, std::vector<model::Queue> queues, TimeMs now_ms) {
+  std::vector<sched::Decision> all;
+  while (!queues.empty()) {
+    const std::size_t before = queues.size();
+    std::optional<Error> refused;
+    std::erase_if(queues, [&](const model::Queue& queue) {
+      const auto decisions = core.apply({.time_ms = now_ms, .body = sched::QueueChanged{queue}});
+      if (!decisions && !refused) refused = decisions.error();
+      if (decisions) all.insert(all.end(), decisions->begin(), decisions->end());
+      return decisions.has_value();
+    });
+    if (queues.size() == before) return tl::unexpected(*refused);
+  }
+  return all;
+}
+
+// One change may need another first (a parent, a guarantee lowered elsewhere), so those that are refused are tried
+// again as long as others go through.
+Result<void> Ledger::apply_configured_queues() {
+  std::vector<model::Queue> open = options_.queues;
+  while (!open.empty()) {
+    const std::size_t before = open.size();
+    std::optional<Error> refused;
+    std::erase_if(open, [&](const model::Queue& queue) {
+      const std::vector<model::Queue> existing = core_.queues();
+      if (std::find(existing.begin(), existing.end(), queue) != existing.end()) return true;
+      const auto done = apply(sched::QueueChanged{queue}, "config", "");
+      if (!done && !refused) refused = done.error();
+      return done.has_value();
+    });
+    if (open.size() == before) return with_context("queues of the configuration", *refused);
   }
   return {};
 }
@@ -195,8 +229,9 @@ Result<void> Ledger::set_node_state(const std::string& name, model::NodeState st
 Result<void> Ledger::put_queue(const model::Queue& queue, const std::string& actor) {
   TRY(apply(sched::QueueChanged{queue}, actor, ""));
   note({}, "queue_changed",
-       fmt::format("{}: limit {}, priority {}", queue.name,
-                   queue.limit.value < 0 ? "none" : format_milli(queue.limit.value), queue.priority));
+       fmt::format("{}: guarantee {}, limit {}, weight {}, priority {}", queue.name,
+                   model::format_card_amounts(queue.guarantee), model::format_card_amounts(queue.limit),
+                   model::format_queue_weights(queue.weight), queue.priority));
   return {};
 }
 

@@ -69,6 +69,10 @@ struct Step {
   std::vector<store::EventRow> events = {};
 };
 
+/// Makes or changes queues on a core, in whatever order the tree allows; gives all that was decided. The error of the
+/// first that cannot be made.
+Result<std::vector<sched::Decision>> try_queues(sched::Core& core, std::vector<model::Queue> queues, TimeMs now_ms);
+
 /// The server's state as a state machine around the core: commands and facts in, a Step out. No threads, no engine, no
 /// waiting; the clock gives times only. Reads the store (client keys, ended jobs), writes it never: `take_step` hands
 /// out what is to be committed. Not thread-safe: owned by the Controller's thread.
@@ -139,6 +143,8 @@ class Ledger {
   void carry_out(const sched::Refuse& refuse);
   void carry_out(const sched::Block& block);
   static StopOrder stop_order(const JobRecord& record, model::AttemptId attempt);
+  void carry_out(const sched::Claim& claim);
+  Result<void> apply_configured_queues();
   void follow_state(JobRecord& record);
   void note(model::JobId job, std::string kind, std::string text, Json detail = {});
   JobRecord* find_live(model::JobId id);

@@ -159,6 +159,14 @@ void Ledger::carry_out(const sched::Block& block) {
   note(record->id, block.is_blocked ? "blocked" : "unblocked", block.reason);
 }
 
+void Ledger::carry_out(const sched::Claim& claim) {
+  JobRecord* record = find_live(claim.job);
+  if (record == nullptr) return;
+  record->reason = claim.reason;
+  follow_state(*record);
+  note(record->id, claim.placement.tasks.empty() ? "claim_given_up" : "claimed", claim.reason);
+}
+
 void Ledger::tick() {
   // A tick that the core did not ask for would only lengthen the journal.
   const auto wakeup = core_.next_wakeup();

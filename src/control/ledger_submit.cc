@@ -152,8 +152,10 @@ Result<model::Placement> Ledger::placement_when_empty(const model::JobSpec& spec
     node.state = model::NodeState::kReady;
     TRY(empty.apply({.time_ms = now_ms(), .body = sched::NodeJoined{std::move(node)}}));
   }
-  for (const model::Queue& queue : core_.queues())
-    TRY(empty.apply({.time_ms = now_ms(), .body = sched::QueueChanged{queue}}));
+  // The queue's quota is another question than the cluster's room.
+  const std::vector<model::Queue> queues = core_.queues();
+  const bool is_known = std::any_of(queues.begin(), queues.end(), [&](const auto& q) { return q.name == spec.queue; });
+  if (is_known) TRY(empty.apply({.time_ms = now_ms(), .body = sched::QueueChanged{{.name = spec.queue}}}));
   JobRecord record{.id = model::JobId{last_job_id_ + 1}, .spec = spec};
   TRY_ASSIGN(sched::JobRequest request, to_request(record, *options_.catalogue, {}));
   TRY_ASSIGN(const std::vector<sched::Decision> decisions,

@@ -115,6 +115,10 @@ void Rest::dispatch(api::Operation operation, const CallPtr& call) {
       return list_queues(call);
     case Operation::kPutQueue:
       return put_queue(call);
+    case Operation::kDiffQueues:
+      return diff_queues(call);
+    case Operation::kUsage:
+      return usage(call);
     case Operation::kListEvents:
       return list_events(call);
     case Operation::kListSecrets:

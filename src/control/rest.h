@@ -88,12 +88,15 @@ class Rest final : public net::HttpHandler {
   void list_events(const CallPtr& call);
   void exec_job(const CallPtr& call);
   void attach_job(const CallPtr& call);
+  // rest_queues.cc
+  void list_queues(const CallPtr& call);
+  void put_queue(const CallPtr& call);
+  void diff_queues(const CallPtr& call);
+  void usage(const CallPtr& call);
   // rest_cluster.cc
   void list_nodes(const CallPtr& call);
   void set_node_state(const CallPtr& call, model::NodeState state);
   void list_cards(const CallPtr& call);
-  void list_queues(const CallPtr& call);
-  void put_queue(const CallPtr& call);
   void list_secrets(const CallPtr& call);
   void put_secret(const CallPtr& call);
   void delete_secret(const CallPtr& call);

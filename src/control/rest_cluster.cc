@@ -2,8 +2,8 @@
 
 #include <cctype>
 #include <filesystem>
-#include <map>
 #include <thread>
+#include <utility>
 
 #include "base/text.h"
 #include "control/rest.h"
@@ -24,30 +24,6 @@ Result<void> check_secret_name(const std::string& name) {
   if (is_valid) return {};
   return make_error(ErrorCode::kInvalidArgument,
                     fmt::format("secret name \"{}\" may have letters, digits, '_', '-' and '.', at most 128", name));
-}
-
-/// Limits and use of every queue, by name.
-std::vector<api::QueueStatus> queue_statuses(const Ledger& ledger) {
-  std::map<std::string, api::QueueStatus> by_name;
-  for (const model::Queue& queue : ledger.core().queues()) {
-    by_name[queue.name] = {.name = queue.name, .limit_milli_cards = queue.limit.value, .priority = queue.priority};
-  }
-  for (const auto& [id, record] : ledger.live_jobs()) {
-    api::QueueStatus& status = by_name[record.spec.queue];
-    status.name = record.spec.queue;
-    const auto view = ledger.core().find_job(id);
-    if (!view || !view->placement) {
-      ++status.queued_jobs;
-      continue;
-    }
-    ++status.running_jobs;
-    for (const model::TaskPlacement& task : view->placement->tasks) {
-      status.used_milli_cards += static_cast<std::int64_t>(task.cards.size()) * task.per_card.value;
-    }
-  }
-  std::vector<api::QueueStatus> statuses;
-  for (auto& [name, status] : by_name) statuses.push_back(std::move(status));
-  return statuses;
 }
 
 }  // namespace
@@ -83,29 +59,6 @@ void Rest::set_node_state(const CallPtr& call, model::NodeState state) {
       if (node.name == name) return api::to_json(node);
     }
     return make_error(ErrorCode::kNotFound, fmt::format("no node \"{}\"", name));
-  });
-}
-
-void Rest::list_queues(const CallPtr& call) {
-  d_.controller.post([call](Ledger&) -> Controller::Reply {
-    return [call](const Ledger& ledger) { call->answer(200, api::to_json(api::QueueList{queue_statuses(ledger)})); };
-  });
-}
-
-void Rest::put_queue(const CallPtr& call) {
-  if (refuse_if_degraded(call)) return;
-  const std::string name = call->request.path_parameter("queue");
-  const auto json = parse_json(call->request.body.empty() ? "{}" : call->request.body);
-  if (!json) return call->refuse(json.error());
-  const auto request = api::from_json_strict<api::QueueRequest>(*json);
-  if (!request) return call->refuse(request.error());
-  const model::Queue queue{.name = name, .limit = {request->limit_milli_cards}, .priority = request->priority};
-  command(call, 200, [call, queue](Ledger& ledger) -> Result<Json> {
-    TRY(ledger.put_queue(queue, call->user));
-    for (const api::QueueStatus& status : queue_statuses(ledger)) {
-      if (status.name == queue.name) return api::to_json(status);
-    }
-    return make_error(ErrorCode::kNotFound, fmt::format("no queue \"{}\"", queue.name));
   });
 }
 

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "model/ids.h"
+#include "model/queue.h"
 
 namespace busbar::model {
 
@@ -44,15 +45,6 @@ struct Node {
   friend bool operator==(const Node&, const Node&) = default;
 };
 
-/// A tenant's place in the quota tree. One level for now: no parent.
-struct Queue {
-  std::string name = {};
-  /// Cards that this queue's running jobs may use together; negative: no limit.
-  MilliCards limit = {-1};
-  std::int32_t priority = 0;  ///< Added to the priority of its jobs.
-  friend bool operator==(const Queue&, const Queue&) = default;
-};
-
 std::string_view node_state_name(NodeState state);
 std::optional<NodeState> node_state_from_name(std::string_view name);
 std::string_view card_health_name(CardHealth health);
@@ -61,8 +53,6 @@ std::optional<CardHealth> card_health_from_name(std::string_view name);
 /// kInvalidArgument names the first thing that the rest of the system could not work with: an id or name that is
 /// missing, card indices that are not 0, 1, 2, ..., a card without a chip, negative sizes.
 Result<void> validate(const Node& node);
-/// Names as in `is_valid_name`.
-Result<void> validate(const Queue& queue);
 
 /// Names of jobs, queues, projects and nodes: 1 to 63 characters of a-z 0-9 - _ . that begin with a letter or digit.
 bool is_valid_name(std::string_view name);

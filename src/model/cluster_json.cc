@@ -172,23 +172,4 @@ Result<Node> node_from_json(const Json& json) {
   return node;
 }
 
-Json to_json(const Queue& queue) {
-  Json json = Json::object({{"name", queue.name}});
-  if (queue.limit.value >= 0) {
-    json.set("limit", milli_to_json(queue.limit.value));
-  }
-  json.set("priority", queue.priority);
-  return json;
-}
-
-Result<Queue> queue_from_json(const Json& json) {
-  ObjectReader reader(json, "queue");
-  Queue queue{.name = reader.text("name"),
-              .limit = {reader.milli("limit", Queue{}.limit.value)},
-              .priority = static_cast<std::int32_t>(reader.integer("priority", std::numeric_limits<std::int32_t>::min(),
-                                                                   std::numeric_limits<std::int32_t>::max(), 0))};
-  TRY(reader.finish());
-  return queue;
-}
-
 }  // namespace busbar::model

@@ -39,13 +39,6 @@ TEST(ClusterJson, PlacementRoundTripsThroughText) {
   EXPECT_EQ(placement_from_json(*text), placement);
 }
 
-TEST(ClusterJson, QueueWithoutLimitStaysWithoutLimit) {
-  const Queue open{.name = "a", .priority = -3};
-  const Queue bounded{.name = "b", .limit = {12'500}};
-  EXPECT_EQ(queue_from_json(to_json(open)), open);
-  EXPECT_EQ(queue_from_json(to_json(bounded)), bounded);
-}
-
 TEST(ClusterJson, RefusesWrongTypesAndUnknownKeys) {
   for (const char* text : {R"({"name": 7})", R"({"cards": [{"index": -1}]})", R"({"cards": {}})",
                            R"({"colour": "red"})", R"({"state": "sleeping"})", R"({"labels": {"a": 1}})",

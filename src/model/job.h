@@ -117,6 +117,9 @@ struct JobSpec {
   std::string queue = "default";
   std::int32_t priority = 0;
   std::int64_t time_limit_ms = 0;  ///< 0: none.
+  /// Whether it may be stopped for a job that is entitled to its cards. Not given: yes, but for `dev`.
+  std::optional<bool> preemptible = {};
+  std::int64_t min_run_time_ms = 0;  ///< Not evicted sooner after it started.
   RestartPolicy restart = {};
   CheckpointPolicy checkpoint = {};
   TopologyRequest topology = {};

@@ -237,6 +237,10 @@ void add_placement_fields(Json& json, const JobSpec& spec) {
   json.set("queue", spec.queue);
   json.set("priority", spec.priority);
   set_duration(json, "time_limit", spec.time_limit_ms);
+  if (spec.preemptible) {
+    json.set("preemptible", *spec.preemptible);
+  }
+  set_duration(json, "min_run_time", spec.min_run_time_ms);
   if (spec.restart != RestartPolicy{}) {
     json.set("restart", to_json(spec.restart));
   }
@@ -269,6 +273,10 @@ void read_placement_fields(ObjectReader& reader, JobSpec& spec) {
   spec.queue = reader.text("queue", spec.queue);
   spec.priority = static_cast<std::int32_t>(reader.integer("priority", kMinI32, kMaxI32, 0));
   spec.time_limit_ms = read_duration(reader, "time_limit", 0);
+  if (reader.take("preemptible") != nullptr) {
+    spec.preemptible = reader.boolean("preemptible", true);
+  }
+  spec.min_run_time_ms = read_duration(reader, "min_run_time", 0);
   spec.restart = reader.nested<RestartPolicy>("restart", {}, restart_from_json);
   spec.checkpoint = reader.nested<CheckpointPolicy>("checkpoint", {}, checkpoint_from_json);
   spec.topology = reader.nested<TopologyRequest>("topology", {}, topology_from_json);

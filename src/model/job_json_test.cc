@@ -31,6 +31,8 @@ JobSpec full_spec() {
           .queue = "q",
           .priority = -5,
           .time_limit_ms = 14'400'500,
+          .preemptible = false,
+          .min_run_time_ms = 60'000,
           .restart = {.max = 3, .on = {ExitClass::kTimeLimit}},
           .checkpoint = {.path = "/ckpt", .every_ms = 600'000, .signal = "SIGUSR1", .grace_ms = 1500},
           .topology = {.mode = TopologyRequest::Mode::kPreferred, .level = "leaf"},

@@ -66,13 +66,4 @@ Result<void> validate(const Node& node) {
   return has_unnamed_domain ? Result<void>(bad_node(node, "a fabric domain without a name")) : Result<void>();
 }
 
-Result<void> validate(const Queue& queue) {
-  if (!is_valid_name(queue.name)) {
-    return make_error(ErrorCode::kInvalidArgument, "queue \"" + queue.name +
-                                                       "\": a name has 1 to 63 characters of a-z 0-9 - _ . and begins "
-                                                       "with a letter or digit");
-  }
-  return {};
-}
-
 }  // namespace busbar::model

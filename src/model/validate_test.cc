@@ -57,10 +57,5 @@ TEST(Validate, NamesAreShortLowerCaseWords) {
   EXPECT_FALSE(is_valid_name(std::string(64, 'a')));
 }
 
-TEST(Validate, QueueNeedsAName) {
-  EXPECT_TRUE(validate(Queue{.name = "vision"}));
-  EXPECT_FALSE(validate(Queue{.name = ""}));
-}
-
 }  // namespace
 }  // namespace busbar::model

@@ -1,5 +1,6 @@
 #include "sched/core.h"
 
+#include "sched/explain/queue_view.h"
 #include "sched/explain/why.h"
 #include "sched/internal/snapshot.h"
 #include "sched/internal/state.h"
@@ -26,8 +27,7 @@ Result<void> Core::apply_recorded(const Event& event, std::span<const Decision> 
 }
 
 std::optional<TimeMs> Core::next_wakeup() const {
-  const auto& timers = state_->inner.timers();
-  return timers.empty() ? std::nullopt : std::optional(timers.begin()->first.first);
+  return state_->inner.next_wakeup();
 }
 
 std::uint64_t Core::state_hash() const {
@@ -80,7 +80,8 @@ std::optional<JobView> Core::find_job(model::JobId id) const {
                  .placement = record->granted ? std::optional(record->granted->placement) : std::nullopt,
                  .submitted_ms = record->submitted_ms,
                  .not_before_ms = record->not_before_ms,
-                 .counted_restarts = record->counted_restarts};
+                 .counted_restarts = record->counted_restarts,
+                 .claim = record->claim ? std::optional(record->claim->placement) : std::nullopt};
 }
 
 std::vector<model::JobId> Core::jobs() const {
@@ -99,12 +100,24 @@ std::vector<model::Queue> Core::queues() const {
   return queues;
 }
 
+std::vector<QueueView> Core::queue_views() const {
+  return explain::view_queues(state_->inner);
+}
+
 std::vector<MilliCards> Core::used_on(model::NodeId id) const {
   const place::NodeSlot* slot = state_->inner.free_map().find_node(id);
   std::vector<MilliCards> used;
   if (slot != nullptr) {
     for (const place::CardSlot& card : state_->inner.free_map().cards_of(*slot)) {
       used.push_back({card.used});
+    }
+    // What is kept for a job is not in use yet.
+    for (const internal::Hold& hold : state_->inner.holds()) {
+      for (const model::TaskPlacement& task : hold.part.placement.tasks) {
+        for (const std::uint16_t card : task.node == id ? std::span(task.cards) : std::span<const std::uint16_t>()) {
+          used[card].value -= task.per_card.value;
+        }
+      }
     }
   }
   return used;

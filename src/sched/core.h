@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -27,6 +28,17 @@ struct Policy {
   /// While the first blocked job has waited less than this, jobs behind it may start if their time limit ends before
   /// its expected start; after it, only jobs that take nothing it needs (README.md, "Order and backfill").
   std::int64_t backfill_patience_ms = 4 * 3'600'000;
+  /// What a queue used this long ago counts half in its share.
+  std::int64_t fair_share_half_life_ms = 86'400'000;
+  /// What a card of a chip counts in use over time, in thousandths, by chip name; others count 1000.
+  std::vector<std::pair<std::string, std::uint32_t>> chip_weights = {{"cpu", 10}};
+  /// Work since its last checkpoint that an eviction counts for at most, for jobs that do not say how often they save:
+  /// never saving must not make a job untouchable.
+  std::int64_t checkpoint_credit_ms = 1'800'000;
+  /// A job is evicted at most once in this time.
+  std::int64_t eviction_interval_ms = 3'600'000;
+  /// How long cards are kept for a job while those it takes them from are stopping.
+  std::int64_t claim_timeout_ms = 3'600'000;
   friend bool operator==(const Policy&, const Policy&) = default;
 };
 
@@ -39,6 +51,21 @@ struct JobView {
   TimeMs submitted_ms = 0;
   TimeMs not_before_ms = 0;
   std::uint32_t counted_restarts = 0;
+  std::optional<model::Placement> claim = {};  ///< Cards that are being freed for it.
+};
+
+/// A queue and what it and the queues below it use.
+struct QueueView {
+  model::Queue queue = {};
+  std::uint32_t running_jobs = 0;  ///< That hold cards.
+  std::uint32_t waiting_jobs = 0;
+  MilliCards used = {};      ///< By placements and claims.
+  MilliCards borrowed = {};  ///< Of that, what another queue could get back.
+  std::vector<std::pair<std::string, MilliCards>> used_by_chip = {};
+  /// Dominant share of the cluster by weight, in millionths: now, and the faded mean of the past.
+  std::int64_t share_ppm = 0;
+  std::int64_t past_share_ppm = 0;
+  friend bool operator==(const QueueView&, const QueueView&) = default;
 };
 
 /// One verified way to start the job now.
@@ -51,10 +78,11 @@ struct ChangeSet {
 /// Why a job does not run (or runs where it does).
 struct Why {
   model::JobState state = model::JobState::kQueued;
-  /// "capacity", "quota", "priority", "dependency", "backoff", "infeasible", "array_limit", "none".
+  /// "capacity", "quota", "priority", "fair_share", "dependency", "backoff", "infeasible", "infeasible_quota",
+  /// "array_limit", "claim" (its cards are being freed), "claimed" (for another job), "none".
   std::string constraint = {};
   std::string text = {};                       ///< The binding constraint in a sentence with numbers.
-  std::optional<std::uint32_t> position = {};  ///< In the queue's order, from 1.
+  std::optional<std::uint32_t> position = {};  ///< Among the jobs of its queue, from 1.
   std::vector<ChangeSet> changes = {};         ///< Smallest first; each one tried on a fork.
 };
 
@@ -98,10 +126,11 @@ class Core {
   const model::Node* find_node(model::NodeId id) const;
   std::vector<model::NodeId> nodes() const;  ///< In id order.
   std::optional<JobView> find_job(model::JobId id) const;
-  std::vector<model::JobId> jobs() const;    ///< Jobs not yet finished, in id order.
-  std::vector<model::Queue> queues() const;  ///< By name.
+  std::vector<model::JobId> jobs() const;      ///< Jobs not yet finished, in id order.
+  std::vector<model::Queue> queues() const;    ///< By name.
+  std::vector<QueueView> queue_views() const;  ///< By name. Cost: live jobs.
   const Policy& policy() const;
-  /// Cards in use on a node, by card index, in milli-cards.
+  /// Cards in use on a node by placements, by card index, in milli-cards.
   std::vector<MilliCards> used_on(model::NodeId id) const;
 
   /// kNotFound for jobs that are unknown or over.

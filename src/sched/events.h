@@ -40,6 +40,10 @@ struct JobRequest {
   std::vector<Dependency> after = {};
   /// Accept a job that does not fit the declared cluster: it waits as kBlocked. Otherwise it is refused.
   bool may_wait_infeasible = false;
+  /// The core may stop it for a job that is entitled to its cards. False: it may not borrow.
+  bool is_preemptible = true;
+  std::int64_t min_run_time_ms = 0;      ///< Not evicted so soon after it started; bounded by its queue.
+  std::int64_t checkpoint_every_ms = 0;  ///< How often it says that it saves; 0: it does not say.
   friend bool operator==(const JobRequest&, const JobRequest&) = default;
 };
 
@@ -95,6 +99,7 @@ struct CheckpointReached {
   model::AttemptId attempt = {};
   friend bool operator==(const CheckpointReached&, const CheckpointReached&) = default;
 };
+/// A queue is made or changed. It must leave the tree valid, and a queue above others has no jobs of its own.
 struct QueueChanged {
   model::Queue queue = {};
   friend bool operator==(const QueueChanged&, const QueueChanged&) = default;
@@ -163,6 +168,16 @@ struct Block {
   friend bool operator==(const Block&, const Block&) = default;
 };
 
-using Decision = std::variant<Place, Stop, Requeue, Finish, Refuse, Block>;
+/// Cards that are being freed for a waiting job and that nobody else gets; it starts there as soon as all are free. No
+/// tasks: it gives them up.
+struct Claim {
+  model::JobId job = {};
+  model::Placement placement = {};
+  TimeMs until_ms = 0;  ///< When it gives up by itself.
+  std::string reason = {};
+  friend bool operator==(const Claim&, const Claim&) = default;
+};
+
+using Decision = std::variant<Place, Stop, Requeue, Finish, Refuse, Block, Claim>;
 
 }  // namespace busbar::sched

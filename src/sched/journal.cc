@@ -13,8 +13,9 @@
 namespace busbar::sched {
 namespace {
 
+using internal::kFormatVersion;
+
 constexpr std::string_view kMagic = "BBJ1";
-constexpr std::uint64_t kFormatVersion = 1;
 constexpr std::size_t kFrameHeader = 8;
 /// A header holds a snapshot; no frame or header is near this.
 constexpr std::uint32_t kMaxPayload = 1u << 30;
@@ -30,6 +31,13 @@ std::string encode_payload(const JournalRecord& record) {
   }
   out.u64(record.state_hash);
   return out.take();
+}
+
+// Whether this build can read it; sets how.
+bool take_format(internal::FieldReader& in, std::uint64_t version) {
+  const bool is_known = version >= 1 && version <= kFormatVersion;
+  in.set_format(is_known ? static_cast<std::uint32_t>(version) : kFormatVersion);
+  return is_known;
 }
 
 std::string framed(const std::string& payload) {
@@ -71,9 +79,9 @@ Result<DecodedHeader> decode_journal_header(std::string_view bytes) {
   }
   internal::FieldReader in(*payload);
   const std::uint64_t version = in.raw().varint();
-  if (in.ok() && version != kFormatVersion) {
+  if (!take_format(in, version) && in.ok()) {
     return make_error(ErrorCode::kUnsupported,
-                      fmt::format("journal of format {}; this build reads {}", version, kFormatVersion));
+                      fmt::format("journal of format {}; this build reads 1 to {}", version, kFormatVersion));
   }
   DecodedHeader decoded = {.size = kMagic.size() + kFrameHeader + payload->size()};
   decoded.header.build_id = in.text();
@@ -100,6 +108,10 @@ std::string decision_text(const Decision& decision) {
     std::string operator()(const Block& d) const {
       return fmt::format("{} {}", d.is_blocked ? "block" : "unblock", d.job.value);
     }
+    std::string operator()(const Claim& d) const {
+      return d.placement.tasks.empty() ? fmt::format("give up the claim of {}", d.job.value)
+                                       : fmt::format("claim {} tasks for {}", d.placement.tasks.size(), d.job.value);
+    }
   };
   return std::visit(Writer{}, decision);
 }
@@ -116,6 +128,12 @@ std::string compare_decisions(const std::vector<Decision>& recorded, const std::
     }
   }
   return {};
+}
+
+// What was recorded in an older format was decided by older rules: it is taken, as recovery does.
+std::string take_step(Core& core, const JournalRecord& record) {
+  const auto taken = core.apply_recorded(record.event, record.decisions);
+  return taken ? std::string() : taken.error().to_string();
 }
 
 // Empty: the step came out as recorded.
@@ -154,11 +172,11 @@ Result<DecodedFrame> decode_frame(std::string_view bytes) {
   TRY_ASSIGN(const std::string_view payload, unframe(bytes));
   internal::FieldReader in(payload);
   const std::uint64_t version = in.raw().varint();
-  if (in.ok() && version != kFormatVersion) {
+  if (!take_format(in, version) && in.ok()) {
     return make_error(ErrorCode::kDataCorrupt,
-                      fmt::format("field: record of format {}; this build reads {}", version, kFormatVersion));
+                      fmt::format("field: record of format {}; this build reads 1 to {}", version, kFormatVersion));
   }
-  DecodedFrame frame = {.size = kFrameHeader + payload.size()};
+  DecodedFrame frame = {.size = kFrameHeader + payload.size(), .is_current = version == kFormatVersion};
   frame.record.sequence = in.raw().varint();
   frame.record.event = internal::decode_event(in);
   for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
@@ -196,7 +214,8 @@ Result<ReplayReport> replay_journal(std::string_view file_bytes) {
     previous = frame->record.sequence;
     at += frame->size;
     ++report.steps;
-    report.difference = repeat_step(core, frame->record);
+    report.steps_taken += frame->is_current ? 0 : 1;
+    report.difference = frame->is_current ? repeat_step(core, frame->record) : take_step(core, frame->record);
     report.final_hash = core.state_hash();
     if (!report.difference.empty()) {
       report.is_identical = false;

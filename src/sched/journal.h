@@ -26,7 +26,8 @@ struct JournalRecord {
 std::string encode_frame(const JournalRecord& record);
 struct DecodedFrame {
   JournalRecord record = {};
-  std::size_t size = 0;  ///< Bytes taken from the input.
+  std::size_t size = 0;    ///< Bytes taken from the input.
+  bool is_current = true;  ///< False: of an older format, so its hash is not that of this build's state.
 };
 /// kDataCorrupt names what is wrong (length, checksum, field). Safe on any bytes.
 Result<DecodedFrame> decode_frame(std::string_view bytes);
@@ -40,6 +41,7 @@ std::string encode_journal_header(const JournalHeader& header);
 
 struct ReplayReport {
   std::uint64_t steps = 0;
+  std::uint64_t steps_taken = 0;  ///< Of those, in an older format: taken as recorded, not decided again.
   std::uint64_t final_hash = 0;
   bool is_identical = true;
   std::uint64_t first_difference = 0;  ///< Sequence of the first step that differs; 0 if none.

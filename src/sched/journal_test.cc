@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+
 #include "sched/test_cluster.h"
 
 namespace busbar::sched {
@@ -117,6 +120,24 @@ TEST(Journal, StartsFromASnapshot) {
   const auto report = replay_journal(file);
   ASSERT_TRUE(report.has_value());
   EXPECT_TRUE(report->is_identical);
+}
+
+std::string read_testdata(const std::string& name) {
+  std::ifstream stream(std::string(BUSBAR_SOURCE_DIR) + "/src/sched/testdata/" + name, std::ios::binary);
+  EXPECT_TRUE(stream.good()) << name;
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+// Written by the build before the tree of queues.
+TEST(Journal, TakesTheStepsOfFormat1AsTheyWereRecorded) {
+  for (const char* name : {"journal_format_1.bbj", "journal_format_1_long.bbj"}) {
+    SCOPED_TRACE(name);
+    const auto report = replay_journal(read_testdata(name));
+    ASSERT_TRUE(report.has_value()) << report.error().to_string();
+    EXPECT_TRUE(report->is_identical) << report->difference;
+    EXPECT_GT(report->steps, 5U);
+    EXPECT_EQ(report->steps_taken, report->steps);
+  }
 }
 
 TEST(Snapshot, RefusesDamageAndOtherVersions) {

@@ -86,25 +86,57 @@ void check_resources(const Core& core) {
   }
 }
 
+std::int64_t milli_cards_of(const model::Placement& placement) {
+  std::int64_t milli = 0;
+  for (const model::TaskPlacement& task : placement.tasks) {
+    milli += static_cast<std::int64_t>(task.cards.size()) * task.per_card.value;
+  }
+  return milli;
+}
+
+// Added up anew from the live jobs: every limit above the job, and, if it may not be evicted, its queue's guarantee.
+void check_quota(const Core& core, const JobView& started) {
+  const std::string& chip = started.placement->chip;
+  if (chip.empty()) return;
+  std::map<std::string, model::Queue> queues;
+  bool has_guarantees = false;
+  for (const model::Queue& queue : core.queues()) {
+    queues[queue.name] = queue;
+    has_guarantees = has_guarantees || queue.guarantee.is_given();
+  }
+  std::map<std::string, std::int64_t> all;
+  std::map<std::string, std::int64_t> of_chip;
+  std::int64_t fixed = 0;
+  for (const model::JobId id : core.jobs()) {
+    const JobView job = *core.find_job(id);
+    if (!job.placement.has_value()) continue;
+    const std::int64_t milli = milli_cards_of(*job.placement);
+    if (!job.request.is_preemptible && job.request.queue == started.request.queue) fixed += milli;
+    for (std::string name = job.request.queue; !name.empty(); name = queues[name].parent) {
+      all[name] += milli;
+      of_chip[name] += job.placement->chip == chip ? milli : 0;
+    }
+  }
+  for (std::string name = started.request.queue; !name.empty(); name = queues[name].parent) {
+    const model::CardAmounts& limit = queues[name].limit;
+    RC_ASSERT(limit.all.value < 0 || all[name] <= limit.all.value);
+    RC_ASSERT(limit.of(chip).value < 0 || of_chip[name] <= limit.of(chip).value);
+  }
+  const model::CardAmounts& guarantee = queues[started.request.queue].guarantee;
+  RC_ASSERT(started.request.is_preemptible || !has_guarantees || guarantee.all.value < 0 ||
+            fixed <= guarantee.all.value);
+}
+
 // When a gang starts: quota, array bound, level, and only nodes and cards in order.
 void check_start(const Core& core, const Place& place) {
   const JobView started = *core.find_job(place.attempt.job);
-  std::int64_t queue_used = 0;
   std::uint32_t group_running = 0;
   for (const model::JobId id : core.jobs()) {
     const JobView job = *core.find_job(id);
     if (!job.placement.has_value()) continue;
     group_running += job.request.group == started.request.group ? 1 : 0;
-    for (const model::TaskPlacement& task : job.placement->tasks) {
-      queue_used += job.request.queue == started.request.queue
-                        ? static_cast<std::int64_t>(task.cards.size()) * task.per_card.value
-                        : 0;
-    }
   }
-  for (const model::Queue& queue : core.queues()) {
-    RC_ASSERT(queue.name != started.request.queue || queue.limit.value < 0 || queue_used <= queue.limit.value ||
-              place.placement.chip.empty());
-  }
+  check_quota(core, started);
   RC_ASSERT(!started.request.group.is_valid() || group_running <= started.request.group_parallel);
   std::set<model::NodeId> nodes;
   std::set<std::vector<std::string>> leaves;
@@ -211,6 +243,61 @@ RC_GTEST_PROP(CoreProperty, ReplaysItsJournalIdentically, (std::uint64_t seed)) 
   RC_ASSERT(report->final_hash == run.core.state_hash());
 }
 
+// Added up anew from jobs and their claims; the same after a snapshot, history included.
+RC_GTEST_PROP(CoreProperty, TheAccountsOfQueuesAddUp, (std::uint64_t seed)) {
+  Player run(seed);
+  for (int i = 0; i < kEvents; ++i) {
+    run.step();
+    if (i % 10 != 0) continue;
+    std::map<std::string, std::map<std::string, std::int64_t>> used;
+    std::map<std::string, std::uint32_t> running;
+    std::map<std::string, std::string> parents;
+    for (const model::Queue& queue : run.core.queues()) parents[queue.name] = queue.parent;
+    for (const model::JobId id : run.core.jobs()) {
+      const JobView job = *run.core.find_job(id);
+      const model::Placement held = job.placement.value_or(job.claim.value_or(model::Placement{}));
+      for (std::string name = job.request.queue; !name.empty(); name = parents[name]) {
+        used[name][held.chip] += milli_cards_of(held);
+        running[name] += job.placement.has_value() ? 1 : 0;
+      }
+    }
+    const std::vector<QueueView> views = run.core.queue_views();
+    for (const QueueView& view : views) {
+      std::int64_t all = 0;
+      for (const auto& [chip, milli] : view.used_by_chip) {
+        RC_ASSERT(milli.value == used[view.queue.name][chip]);
+        all += milli.value;
+      }
+      for (const auto& [chip, milli] : used[view.queue.name]) all -= milli;
+      RC_ASSERT(all == 0);
+      RC_ASSERT(view.borrowed.value >= 0 && view.borrowed.value <= view.used.value);
+      RC_ASSERT(view.running_jobs == running[view.queue.name]);
+    }
+    RC_ASSERT(Core::restore(run.core.snapshot())->queue_views() == views);
+  }
+}
+
+// What is asked, and how often time is told to go by, changes nothing that is decided later.
+RC_GTEST_PROP(CoreProperty, ExtraTicksAndQuestionsChangeNoDecision, (std::uint64_t seed)) {
+  Player run(seed);
+  Core other = *Core::restore(run.core.snapshot());
+  testing::Dice dice(seed);
+  for (int i = 0; i < kEvents; ++i) {
+    const Event event = run.stream.next(run.core);
+    // Ticks that the core asked for may decide; all others must not.
+    const TimeMs until = std::min(event.time_ms, run.core.next_wakeup().value_or(event.time_ms)) - 1;
+    for (TimeMs at = other.now_ms(); at < until && dice.chance(90); at += 1 + static_cast<TimeMs>(dice.roll(9'000))) {
+      RC_ASSERT(other.apply({.time_ms = at})->empty());
+      (void)other.queue_views();
+      for (const model::JobId id : other.jobs()) {
+        if (dice.chance(5)) (void)other.why(id);
+      }
+    }
+    RC_ASSERT(*other.apply(event) == run.apply(event));
+    RC_ASSERT(other.state_hash() == run.core.state_hash());
+  }
+}
+
 RC_GTEST_PROP(CoreProperty, ForksAreIndependent, (std::uint64_t seed)) {
   Player run(seed);
   for (int i = 0; i < kEvents; ++i) {
@@ -262,6 +349,7 @@ RC_GTEST_PROP(CoreProperty, WhatWhyProposesStartsTheJob, (std::uint64_t seed)) {
       Core fork = run.core.fork();
       for (const model::JobId ending : change.jobs) {
         const auto view = fork.find_job(ending);
+        if (!view.has_value() || !view->placement.has_value()) continue;  // Evicted meanwhile.
         RC_ASSERT(fork.apply({.body = JobCancelled{.job = ending}}).has_value());
         RC_ASSERT(fork.apply({.body = GangGone{.attempt = view->attempt}}).has_value());
       }

@@ -18,7 +18,9 @@ JobRequest in_queue(JobRequest request, std::string queue) {
 
 TEST(Queues, StartByPriorityThenBySubmissionThenById) {
   Host host(cluster().cards(1).build());
-  host.submit(job(1, 1, 1000));
+  JobRequest first = job(1, 1, 1000);
+  first.is_preemptible = false;
+  host.submit(first);
   host.submit(job(3, 1, 1000));
   host.submit(job(2, 1, 1000));
   host.now_ms += 10;
@@ -35,7 +37,7 @@ TEST(Queues, StartByPriorityThenBySubmissionThenById) {
   EXPECT_EQ(order, (std::vector<std::uint64_t>{4, 2, 3}));
 }
 
-TEST(Queues, AddTheirPriorityToThatOfTheirJobs) {
+TEST(Queues, OfHigherPriorityAreServedFirst) {
   Host host(cluster().cards(1).build());
   host.send(QueueChanged{.queue = {.name = "urgent", .priority = 10}});
   host.submit(job(1, 1, 1000));

@@ -69,6 +69,9 @@ JobRequest RandomStream::make_job() {
     job.after.push_back({.job = {1 + dice_.roll(job.id.value - 1)}, .must_succeed = dice_.chance(50)});
   }
   job.may_wait_infeasible = dice_.chance(50);
+  job.is_preemptible = dice_.chance(85);
+  job.min_run_time_ms = dice_.chance(20) ? static_cast<std::int64_t>(dice_.roll(30'000)) : 0;
+  job.checkpoint_every_ms = dice_.chance(30) ? 5'000 : 0;
   return job;
 }
 
@@ -114,6 +117,33 @@ EventBody RandomStream::progress() {
   return exit_one(running);
 }
 
+model::CardAmounts RandomStream::make_amounts(std::uint64_t most) {
+  model::CardAmounts amounts;
+  if (dice_.chance(70)) amounts.all = {static_cast<std::int64_t>(dice_.roll(most)) * 1000};
+  if (dice_.chance(30)) {
+    amounts.chips = {{kChips[dice_.roll(kChips.size())], {static_cast<std::int64_t>(dice_.roll(most)) * 500}}};
+  }
+  return amounts;
+}
+
+// A queue "top" may be above the others; it never has jobs of its own.
+EventBody RandomStream::change_queue(const Core& core) {
+  model::Queue queue = {.name = dice_.chance(30) ? "top" : kQueues[dice_.roll(kQueues.size())]};
+  if (dice_.chance(60)) queue.limit = make_amounts(20);
+  if (dice_.chance(50)) queue.guarantee = make_amounts(8);
+  queue.weight.all = static_cast<std::uint32_t>(1 + dice_.roll(3));
+  queue.priority = static_cast<std::int32_t>(dice_.chance(30) ? dice_.roll(3) : 0);
+  std::vector<model::Queue> queues = core.queues();
+  const auto is_same = [&](const model::Queue& other) { return other.name == queue.name; };
+  const bool has_top =
+      std::any_of(queues.begin(), queues.end(), [](const model::Queue& other) { return other.name == "top"; });
+  if (queue.name != "top" && has_top && dice_.chance(50)) queue.parent = "top";
+  std::erase_if(queues, is_same);
+  queues.push_back(queue);
+  if (!model::validate(queue) || !model::validate_tree(queues)) return Tick{};
+  return QueueChanged{.queue = std::move(queue)};
+}
+
 EventBody RandomStream::trouble(const Core& core) {
   const model::NodeId node = {1 + dice_.roll(node_count_)};
   switch (dice_.roll(6)) {
@@ -136,9 +166,7 @@ EventBody RandomStream::trouble(const Core& core) {
           .health = dice_.chance(60) ? model::CardHealth::kHealthy : model::CardHealth::kUnhealthy};
     }
     case 2:
-      return QueueChanged{.queue = {.name = kQueues[dice_.roll(kQueues.size())],
-                                    .limit = {static_cast<std::int64_t>(dice_.roll(20)) * 1000 - 1000},
-                                    .priority = static_cast<std::int32_t>(dice_.roll(3))}};
+      return change_queue(core);
     case 3:
       return NodeJoined{.node = dice_.chance(50) ? make_node(node_count_ + 1) : *core.find_node(node)};
     case 4: {
@@ -179,7 +207,7 @@ Event RandomStream::next_to_end(const Core& core) {
     }
   }
   for (const model::Queue& queue : core.queues()) {
-    if (queue.limit.value >= 0) {
+    if (queue != model::Queue{.name = queue.name}) {
       return at_now(QueueChanged{.queue = {.name = queue.name}});
     }
   }

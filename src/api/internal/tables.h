@@ -208,26 +208,44 @@ struct Table<CardList> {
   static constexpr auto kFields = std::tuple(field("cards", &CardList::cards, ""));
 };
 
+/// What a request and an answer about a queue have in common.
+template <class T>
+constexpr auto queue_fields() {
+  return std::tuple(
+      optional_field("parent", &T::parent, "The queue above; empty: at the top."),
+      optional_field("guarantee_milli_cards", &T::guarantee_milli_cards,
+                     "Of all cards, what its jobs get back from queues that borrow. Negative: none is given."),
+      optional_field("guarantee_by_chip", &T::guarantee_by_chip, "The same of single chips, in milli-cards."),
+      optional_field("limit_milli_cards", &T::limit_milli_cards, "Negative: no limit."),
+      optional_field("limit_by_chip", &T::limit_by_chip, "Of single chips, in milli-cards."),
+      optional_field("weight", &T::weight, "Its share beside its siblings', from 1."),
+      optional_field("weight_by_chip", &T::weight_by_chip, "Of single chips."),
+      optional_field("priority", &T::priority, "Siblings of higher priority are served first."),
+      optional_field("reclaim_bound_ms", &T::reclaim_bound_ms, "The longest min_run_time of its jobs."),
+      optional_field("enforce", &T::enforce, "later, or now: jobs above a lowered limit are evicted at once."));
+}
+
 template <>
 struct Table<QueueRequest> {
   static constexpr std::string_view kName = "QueueRequest";
   static constexpr std::string_view kText = "What a queue shall be.";
-  static constexpr auto kFields =
-      std::tuple(optional_field("limit_milli_cards", &QueueRequest::limit_milli_cards, "Negative: no limit."),
-                 optional_field("priority", &QueueRequest::priority, "Added to the priority of its jobs."));
+  static constexpr auto kFields = queue_fields<QueueRequest>();
 };
 
 template <>
 struct Table<QueueStatus> {
   static constexpr std::string_view kName = "QueueStatus";
   static constexpr std::string_view kText = "A tenant's place in the quota tree.";
-  static constexpr auto kFields =
-      std::tuple(field("name", &QueueStatus::name, ""),
-                 field("limit_milli_cards", &QueueStatus::limit_milli_cards, "Negative: no limit."),
-                 field("priority", &QueueStatus::priority, "Added to the priority of its jobs."),
-                 field("used_milli_cards", &QueueStatus::used_milli_cards, ""),
+  static constexpr auto kFields = std::tuple_cat(
+      std::tuple(field("name", &QueueStatus::name, "")), queue_fields<QueueStatus>(),
+      std::tuple(field("used_milli_cards", &QueueStatus::used_milli_cards, "With the queues below it."),
+                 field("used_by_chip", &QueueStatus::used_by_chip, ""),
+                 field("borrowed_milli_cards", &QueueStatus::borrowed_milli_cards, "What others could get back."),
+                 field("share_ppm", &QueueStatus::share_ppm,
+                       "Its largest part of the cluster's cards of one chip, by weight, in millionths."),
+                 field("past_share_ppm", &QueueStatus::past_share_ppm, "The faded mean of what it used."),
                  field("running_jobs", &QueueStatus::running_jobs, "Those that hold cards."),
-                 field("queued_jobs", &QueueStatus::queued_jobs, "Those that wait or are blocked."));
+                 field("queued_jobs", &QueueStatus::queued_jobs, "Those that wait or are blocked.")));
 };
 
 template <>
@@ -235,6 +253,54 @@ struct Table<QueueList> {
   static constexpr std::string_view kName = "QueueList";
   static constexpr std::string_view kText = "All queues, by name.";
   static constexpr auto kFields = std::tuple(field("queues", &QueueList::queues, ""));
+};
+
+template <>
+struct Table<QueueDiffRequest> {
+  static constexpr std::string_view kName = "QueueDiffRequest";
+  static constexpr std::string_view kText = "Queues to try on a copy of the state.";
+  static constexpr auto kFields =
+      std::tuple(field("file", &QueueDiffRequest::file, "Text of a server configuration; its [[queues]] count."),
+                 optional_field("file_name", &QueueDiffRequest::file_name, "For messages only."));
+};
+
+template <>
+struct Table<JobChange> {
+  static constexpr std::string_view kName = "JobChange";
+  static constexpr std::string_view kText = "What would happen to a job.";
+  static constexpr auto kFields = std::tuple(
+      field("job", &JobChange::job, ""), field("name", &JobChange::name, ""), field("queue", &JobChange::queue, ""),
+      field("change", &JobChange::change, "starts, stops, claims, blocked or unblocked."),
+      field("text", &JobChange::text, "Why."));
+};
+
+template <>
+struct Table<QueueDiff> {
+  static constexpr std::string_view kName = "QueueDiff";
+  static constexpr std::string_view kText = "What other queues would change at once.";
+  static constexpr auto kFields =
+      std::tuple(field("jobs", &QueueDiff::jobs, "In the order of events."), field("before", &QueueDiff::before, ""),
+                 field("after", &QueueDiff::after, ""));
+};
+
+template <>
+struct Table<UsageRow> {
+  static constexpr std::string_view kName = "UsageRow";
+  static constexpr std::string_view kText = "Card time of whole jobs, in thousandths of a card x milliseconds.";
+  static constexpr auto kFields = std::tuple(
+      field("queue", &UsageRow::queue, "Empty in sums by user."),
+      field("user", &UsageRow::user, "Empty in sums by queue."), field("job", &UsageRow::job, "0 in sums."),
+      field("name", &UsageRow::name, "Of the job."), field("jobs", &UsageRow::jobs, "How many are in it."),
+      field("allocated_milli_card_ms", &UsageRow::allocated_milli_card_ms, "From placement to the end."),
+      field("busy_milli_card_ms", &UsageRow::busy_milli_card_ms, "Of that, computing and saving checkpoints."),
+      field("lost_milli_card_ms", &UsageRow::lost_milli_card_ms, "Of that, not saved when an attempt ended."));
+};
+
+template <>
+struct Table<UsageList> {
+  static constexpr std::string_view kName = "UsageList";
+  static constexpr std::string_view kText = "Card time by queue, user or job; most first.";
+  static constexpr auto kFields = std::tuple(field("rows", &UsageList::rows, ""));
 };
 
 template <>
@@ -334,7 +400,8 @@ struct Table<ErrorAnswer> {
 /// Every component of the OpenAPI document.
 using AllTypes = std::tuple<Diagnostic, SubmitRequest, TaskStatus, AttemptStatus, ProgressStatus, EfficiencyStatus,
                             JobStatus, SubmitAnswer, JobList, ChangeStatus, WhyAnswer, CardStatus, NodeStatus, NodeList,
-                            CardList, QueueRequest, QueueStatus, QueueList, EventStatus, EventList, SecretStatus,
-                            SecretList, LogLine, ServerStatus::Capability, ServerStatus, ErrorFields, ErrorAnswer>;
+                            CardList, QueueRequest, QueueStatus, QueueList, QueueDiffRequest, JobChange, QueueDiff,
+                            UsageRow, UsageList, EventStatus, EventList, SecretStatus, SecretList, LogLine,
+                            ServerStatus::Capability, ServerStatus, ErrorFields, ErrorAnswer>;
 
 }  // namespace busbar::api::internal

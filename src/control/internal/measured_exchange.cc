@@ -85,6 +85,8 @@ std::string_view route_class(api::Operation operation) {
       return "nodes";
     case Operation::kListQueues:
     case Operation::kPutQueue:
+    case Operation::kDiffQueues:
+    case Operation::kUsage:
       return "queues";
     case Operation::kListSecrets:
     case Operation::kPutSecret:

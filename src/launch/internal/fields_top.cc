@@ -104,6 +104,13 @@ std::vector<Field> scheduling_fields() {
                     .help = "Counted from the start: 4h, 90s, 1h30m, 0-04:00:00.",
                     .aliases = {"time", "max_duration", "timeout", "walltime"}},
                    schema_of_types({"integer", "string"}), read_time_limit),
+      boolean_field({.name = "preemptible",
+                     .help = "Whether it may be stopped, and started again later, for a job that is entitled to its "
+                             "cards. If not, it may not borrow. Default: true; false for type dev."},
+                    [](JobSpec& spec, bool value) { spec.preemptible = value; }),
+      duration_field({.name = "min_run_time",
+                      .help = "Not evicted sooner after its start: 10m. Bounded by its queue. Default: 0."},
+                     0, [](JobSpec& spec, std::int64_t value) { spec.min_run_time_ms = value; }),
       section_field({.name = "topology", .help = "How near to each other the gang's nodes must be."},
                     topology_section()),
       custom_field(

@@ -6,8 +6,11 @@
 #include <fmt/format.h>
 
 #include "sched/backfill/reservation.h"
+#include "sched/fairshare/order.h"
+#include "sched/fairshare/quota.h"
 #include "sched/place/feasible.h"
 #include "sched/place/placer.h"
+#include "sched/preempt/plan.h"
 
 namespace busbar::sched::backfill {
 namespace {
@@ -18,13 +21,14 @@ using internal::PendingClass;
 using internal::PendingKey;
 using internal::State;
 
-/// The first job of a class, in the order across queues: the queue's priority counts too.
+/// The first job of a class.
 struct Front {
   PendingKey order = {};
   ClassKey key = {};
 };
 
-/// One walk over the pending jobs in order. A class leaves the walk with its first job that cannot start.
+/// One walk over the pending jobs: queues in fair-share order, the jobs of one by priority and age. A class leaves the
+/// walk with its first job that cannot start.
 class Pass {
  public:
   explicit Pass(internal::DecisionLog& log) : log_(log), state_(log.state()) {}
@@ -39,8 +43,11 @@ class Pass {
   };
 
   std::optional<Front> front_of(const ClassKey& key) const;
+  /// By index of the leaf queue; heaps, the first job on top.
+  std::vector<std::vector<Front>> fronts_by_queue() const;
   Attempt try_job(const JobRecord& record, const ClassKey& key);
   Attempt find_cards(const JobRecord& record, const ClassKey& key);
+  bool preempt_for(const JobRecord& record, const ClassKey& key);
   void start(const JobRecord& record, place::Found found);
   Reservation* reservation();
 
@@ -60,41 +67,57 @@ std::optional<Front> Pass::front_of(const ClassKey& key) const {
   if (pending == nullptr) {
     return std::nullopt;
   }
-  Front front = {.order = pending->jobs.begin()->first, .key = key};
-  const std::string& queue = state_.jobs().find(front.order.job)->request().queue;
-  front.order.negated_priority -= state_.queues().find(queue)->queue.priority;
-  return front;
+  return Front{.order = pending->jobs.begin()->first, .key = key};
+}
+
+std::vector<std::vector<Front>> Pass::fronts_by_queue() const {
+  std::vector<std::vector<Front>> fronts(state_.tree().nodes().size());
+  for (const auto& [key, pending] : state_.pending()) {
+    const JobRecord& first = *state_.jobs().find(pending.jobs.begin()->first.job);
+    fronts[*state_.tree().find(first.request().queue)].push_back(*front_of(key));
+  }
+  for (std::vector<Front>& heap : fronts) {
+    std::make_heap(heap.begin(), heap.end(), later);
+  }
+  return fronts;
 }
 
 Obstacle Pass::run(model::JobId watched) {
-  std::vector<Front> heap;
-  for (const auto& [key, pending] : state_.pending()) {
-    heap.push_back(*front_of(key));
+  fairshare::ServingOrder order(state_);
+  std::vector<std::vector<Front>> fronts = fronts_by_queue();
+  for (std::uint32_t leaf = 0; leaf < fronts.size(); ++leaf) {
+    if (!fronts[leaf].empty()) order.add(leaf);
   }
-  std::make_heap(heap.begin(), heap.end(), later);
   const JobRecord* watched_record = state_.jobs().find(watched);
   const std::optional<ClassKey> watched_class =
       watched_record == nullptr ? std::nullopt : std::optional(internal::class_of(watched_record->request()));
-  while (!heap.empty()) {
+  while (const std::optional<std::uint32_t> leaf = order.next()) {
+    std::vector<Front>& heap = fronts[*leaf];
     std::pop_heap(heap.begin(), heap.end(), later);
     const Front front = std::move(heap.back());
     heap.pop_back();
     const JobRecord& record = *state_.jobs().find(front.order.job);
     Attempt attempt = try_job(record, front.key);
-    if (attempt.obstacle.kind != Obstacle::Kind::kNothing) {
+    const bool has_claim = attempt.obstacle.kind == Obstacle::Kind::kClaim;
+    if (attempt.obstacle.kind != Obstacle::Kind::kNothing && !has_claim) {
+      if (heap.empty()) order.remove(*leaf);
       if (watched_class.has_value() && !(front.key < *watched_class) && !(*watched_class < front.key)) {
         return attempt.obstacle;
       }
       continue;
     }
-    start(record, std::move(*attempt.found));
+    if (!has_claim) {
+      start(record, std::move(*attempt.found));
+    }
     if (front.order.job == watched) {
-      return {};
+      return attempt.obstacle;
     }
     if (std::optional<Front> next = front_of(front.key)) {
       heap.push_back(std::move(*next));
       std::push_heap(heap.begin(), heap.end(), later);
     }
+    order.charged(*leaf);
+    if (heap.empty()) order.remove(*leaf);
   }
   return {};
 }
@@ -106,6 +129,9 @@ Pass::Attempt Pass::try_job(const JobRecord& record, const ClassKey& key) {
     return {.obstacle = {.kind = Obstacle::Kind::kArrayLimit}};
   }
   Attempt attempt = find_cards(record, key);
+  if (attempt.obstacle.kind != Obstacle::Kind::kNothing && preempt_for(record, key)) {
+    return {.obstacle = {.kind = Obstacle::Kind::kClaim}};
+  }
   if (attempt.obstacle.kind == Obstacle::Kind::kCapacity) {
     without_room_.push_back(record.id());
   }
@@ -126,17 +152,15 @@ Pass::Attempt Pass::try_job(const JobRecord& record, const ClassKey& key) {
 // The first alternative that quota and free cards allow.
 Pass::Attempt Pass::find_cards(const JobRecord& record, const ClassKey& key) {
   const JobRequest& request = record.request();
-  const internal::QueueEntry& queue = *state_.queues().find(request.queue);
   const bool known_not_to_fit = state_.pending().find(key)->no_fit_version == state_.capacity_version();
   const place::Placer placer(state_.free_map(), state_.fabric());
   bool is_any_in_quota = false;
   bool is_all_in_quota = true;
   for (place::GangNeed need : place::needs_of(request, state_.free_map())) {
-    const std::int64_t each = std::int64_t{need.task.cards} * place::kWholeCard + need.task.fraction;
-    if (queue.queue.limit.value >= 0 && each > 0) {
-      const std::int64_t room = std::max<std::int64_t>(queue.queue.limit.value - queue.used_milli_cards, 0) / each;
-      need.max_tasks = static_cast<std::uint32_t>(std::min<std::int64_t>(need.max_tasks, room));
-    }
+    const std::string& chip = state_.free_map().chip_name(need.task.chip);
+    const fairshare::Room room =
+        fairshare::room_for(state_, request, chip, {.each = need.task.milli_cards(), .most = need.max_tasks});
+    need.max_tasks = static_cast<std::uint32_t>(room.tasks);
     if (need.max_tasks < need.min_tasks) {
       is_all_in_quota = false;
       continue;
@@ -153,6 +177,20 @@ Pass::Attempt Pass::find_cards(const JobRecord& record, const ClassKey& key) {
     state_.note_no_fit(key);
   }
   return {.obstacle = {.kind = is_any_in_quota ? Obstacle::Kind::kCapacity : Obstacle::Kind::kQuota}};
+}
+
+// Cards of others are claimed for it, and those who hold them are stopping.
+bool Pass::preempt_for(const JobRecord& record, const ClassKey& key) {
+  if (state_.pending().find(key)->no_plan_version == state_.plan_version() || !preempt::may_preempt(state_, record)) {
+    return false;
+  }
+  const std::optional<preempt::Plan> plan = preempt::find_plan(state_, record);
+  if (!plan.has_value()) {
+    state_.note_no_plan(key);
+    return false;
+  }
+  preempt::carry_out(log_, record, *plan);
+  return true;
 }
 
 void Pass::start(const JobRecord& record, place::Found found) {
@@ -175,6 +213,7 @@ Reservation* Pass::reservation() {
 }  // namespace
 
 void start_jobs(internal::DecisionLog& log) {
+  preempt::settle_claims(log);
   if (!log.state().pending().empty()) {
     Pass(log).run();
   }

@@ -15,6 +15,7 @@ struct Obstacle {
     kQuota,        ///< Its queue's limit.
     kCapacity,     ///< Nothing that it accepts is free.
     kReservation,  ///< It fits, but would delay `head`.
+    kClaim,        ///< Cards are being freed for it.
   };
   Kind kind = Kind::kNothing;
   model::JobId head = {};

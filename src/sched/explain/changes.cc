@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "sched/fairshare/quota.h"
 #include "sched/internal/step.h"
 #include "sched/place/placer.h"
 
@@ -64,6 +65,19 @@ class Trial {
   model::JobId job_;
 };
 
+model::Queue raised_to(const State& state, const fairshare::Bound& bound, std::int64_t milli) {
+  model::Queue queue = state.queues().find(bound.queue)->queue;
+  const bool is_limit = bound.kind == fairshare::Bound::Kind::kLimit;
+  model::CardAmounts& amounts = is_limit ? queue.limit : queue.guarantee;
+  if (bound.chip.empty()) {
+    amounts.all = {milli};
+  }
+  for (auto& [chip, amount] : amounts.chips) {
+    if (chip == bound.chip) amount = {milli};
+  }
+  return queue;
+}
+
 class Search {
  public:
   Search(const State& state, model::JobId id) : state_(state), id_(id), request_(state.jobs().find(id)->request()) {}
@@ -72,6 +86,7 @@ class Search {
   void other_chip();
   void other_level();
   void more_quota();
+  void preemptible();
   void jobs_ending();
   void nodes_returned();
   std::vector<ChangeSet> take() { return std::move(found_); }
@@ -149,19 +164,44 @@ void Search::other_level() {
   }
 }
 
+// The numbers in its way, raised one after another to what it needs: limits of its queue and of those above, or the
+// guarantee of its queue if it may not borrow.
 void Search::more_quota() {
-  const internal::QueueEntry& entry = *state_.queues().find(request_.queue);
-  for (const model::AcceleratorRequest& accelerator : request_.accelerators) {
-    model::Queue wider = entry.queue;
-    wider.limit = {entry.used_milli_cards + accelerator.per_node.value * request_.min_nodes};
+  for (const place::GangNeed& need : place::needs_of(request_, state_.free_map())) {
+    const std::string& chip = state_.free_map().chip_name(need.task.chip);
     Trial trial(state_, id_);
-    trial.apply(QueueChanged{.queue = wider});
-    if (trial.has_started()) {
-      found_.push_back({.kind = "more_quota",
-                        .text = fmt::format("raise the limit of queue \"{}\" from {} to {} cards", wider.name,
-                                            format_milli(entry.queue.limit.value), format_milli(wider.limit.value))});
+    std::vector<std::string> raised;
+    constexpr std::size_t kMostBounds = 64;
+    while (!trial.has_started() && raised.size() < kMostBounds) {
+      const fairshare::Room room =
+          fairshare::room_for(trial.fork(), request_, chip, {.each = need.task.milli_cards(), .most = need.min_tasks});
+      if (!room.bound.has_value()) {
+        break;
+      }
+      const std::int64_t wanted = room.bound->used + need.task.milli_cards() * need.min_tasks;
+      if (!trial.apply(QueueChanged{.queue = raised_to(trial.fork(), *room.bound, wanted)})) {
+        break;
+      }
+      raised.push_back(fmt::format("raise the {} of queue \"{}\" from {} to {} {}cards",
+                                   room.bound->kind == fairshare::Bound::Kind::kLimit ? "limit" : "guarantee",
+                                   room.bound->queue, format_milli(room.bound->bound), format_milli(wanted),
+                                   room.bound->chip.empty() ? "" : room.bound->chip + " "));
+    }
+    if (trial.has_started() && !raised.empty()) {
+      found_.push_back({.kind = "more_quota", .text = fmt::format("{}", fmt::join(raised, " and "))});
       return;
     }
+  }
+}
+
+void Search::preemptible() {
+  if (request_.is_preemptible) {
+    return;
+  }
+  JobRequest other = request_;
+  other.is_preemptible = true;
+  if (starts_as(std::move(other))) {
+    found_.push_back({.kind = "preemptible", .text = "let it be evicted (preemptible: true), so that it may borrow"});
   }
 }
 
@@ -238,6 +278,7 @@ std::vector<ChangeSet> find_changes(const State& state, model::JobId id, Obstacl
   Search search(state, id);
   if (obstacle == Obstacle::Kind::kQuota) {
     search.more_quota();
+    search.preemptible();
   }
   if (obstacle != Obstacle::Kind::kArrayLimit) {
     search.fewer_nodes();

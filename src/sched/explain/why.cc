@@ -7,6 +7,8 @@
 
 #include "sched/backfill/pass.h"
 #include "sched/explain/changes.h"
+#include "sched/fairshare/order.h"
+#include "sched/fairshare/quota.h"
 #include "sched/place/feasible.h"
 #include "sched/place/placer.h"
 
@@ -79,9 +81,32 @@ std::string capacity_text(const State& state, const JobRequest& request) {
 }
 
 std::string quota_text(const State& state, const JobRequest& request) {
-  const internal::QueueEntry& queue = *state.queues().find(request.queue);
-  return fmt::format("queue \"{}\" uses {} of {} cards; this job needs {}", request.queue,
-                     format_milli(queue.used_milli_cards), format_milli(queue.queue.limit.value), need_text(request));
+  std::vector<std::string> bounds;
+  for (const place::GangNeed& need : place::needs_of(request, state.free_map())) {
+    const fairshare::Room room = fairshare::room_for(state, request, state.free_map().chip_name(need.task.chip),
+                                                     {.each = need.task.milli_cards(), .most = need.min_tasks});
+    if (room.bound.has_value()) bounds.push_back(fairshare::describe(*room.bound));
+  }
+  return fmt::format("{}; this job needs {}", fmt::join(bounds, "; "), need_text(request));
+}
+
+// Jobs that have claims, if it would fit without those.
+std::vector<std::uint64_t> claimants_in_the_way(const State& state, const JobRequest& request) {
+  if (state.holds().empty()) {
+    return {};
+  }
+  State fork = state;
+  place::FreeMap map = fork.free_map();
+  std::vector<std::uint64_t> claimants;
+  for (const internal::Hold& hold : state.holds()) {
+    map.release(hold.part.placement);
+    claimants.push_back(hold.job.value);
+  }
+  const std::vector<place::GangNeed> needs = place::needs_of(request, map);
+  const place::Placer placer(map, fork.fabric());
+  const bool fits = std::any_of(needs.begin(), needs.end(),
+                                [&](const place::GangNeed& need) { return placer.count_fitting(need) > 0; });
+  return fits ? claimants : std::vector<std::uint64_t>{};
 }
 
 std::string reservation_text(const State& state, const Obstacle& obstacle) {
@@ -90,6 +115,24 @@ std::string reservation_text(const State& state, const Obstacle& obstacle) {
                                : "when jobs without a time limit end";
   return fmt::format("it would fit, but job {} is ahead and starts {}; this job would delay it", obstacle.head.value,
                      when);
+}
+
+// Of the cluster at weight 1, in percent with one decimal.
+std::string percent(std::uint64_t share) {
+  const std::uint64_t tenths = static_cast<std::uint64_t>((static_cast<fairshare::Wide>(share) * 1000) >> 32);
+  return fmt::format("{}.{} %", tenths / 10, tenths % 10);
+}
+
+std::string share_text(const State& state, const std::string& queue) {
+  const fairshare::Share share = fairshare::shares_of(state)[*state.tree().find(queue)];
+  return fmt::format("queue \"{}\" has {} now and {} lately", queue, percent(share.now), percent(share.past));
+}
+
+// The head is of another queue, which is served first.
+std::string fair_share_text(const State& state, const JobRecord& record, const Obstacle& obstacle) {
+  return fmt::format("{}; {}, {}", reservation_text(state, obstacle),
+                     share_text(state, state.jobs().find(obstacle.head)->request().queue),
+                     share_text(state, record.request().queue));
 }
 
 void explain_obstacle(const State& state, const JobRecord& record, const Obstacle& obstacle, Why& why) {
@@ -108,31 +151,42 @@ void explain_obstacle(const State& state, const JobRecord& record, const Obstacl
       why.constraint = "quota";
       why.text = quota_text(state, request);
       break;
+    case Obstacle::Kind::kClaim:
+      why.constraint = "none";
+      why.text = "cards will be freed for it at the next event";
+      return;
     case Obstacle::Kind::kCapacity:
       why.constraint = "capacity";
       why.text = capacity_text(state, request);
+      if (const std::vector<std::uint64_t> claimants = claimants_in_the_way(state, request); !claimants.empty()) {
+        why.constraint = "claimed";
+        why.text = fmt::format("would fit, but what is free is claimed for job{} {}; {}",
+                               claimants.size() == 1 ? "" : "s", fmt::join(claimants, ", "), why.text);
+      }
       break;
     case Obstacle::Kind::kReservation:
-      why.constraint = "priority";
-      why.text = reservation_text(state, obstacle);
+      if (state.jobs().find(obstacle.head)->request().queue == request.queue) {
+        why.constraint = "priority";
+        why.text = reservation_text(state, obstacle);
+      } else {
+        why.constraint = "fair_share";
+        why.text = fair_share_text(state, record, obstacle);
+      }
       break;
   }
   why.changes = find_changes(state, record.id(), obstacle.kind);
 }
 
-// Its place among the pending jobs of all queues, from 1.
+// Its place among the pending jobs of its queue, from 1.
 std::uint32_t position_of(const State& state, const JobRecord& record) {
-  const auto effective = [&](const std::string& queue, std::int64_t priority) {
-    return -(priority + state.queues().find(queue)->queue.priority);
-  };
   const JobRequest& request = record.request();
-  const std::int64_t own = effective(request.queue, request.priority);
   std::size_t ahead = 0;
   for (const auto& [key, pending] : state.pending()) {
-    const JobRequest& first = state.jobs().find(pending.jobs.begin()->first.job)->request();
-    // In that queue's own terms: its jobs' priorities lack the queue's part.
-    const std::int64_t theirs = own + state.queues().find(first.queue)->queue.priority;
-    ahead += pending.jobs.rank({.negated_priority = theirs, .submitted_ms = record.submitted_ms, .job = record.id()});
+    if (state.jobs().find(pending.jobs.begin()->first.job)->request().queue == request.queue) {
+      ahead += pending.jobs.rank({.negated_priority = -std::int64_t{request.priority},
+                                  .submitted_ms = record.submitted_ms,
+                                  .job = record.id()});
+    }
   }
   return static_cast<std::uint32_t>(ahead + 1);
 }
@@ -159,10 +213,18 @@ Result<Why> explain_job(State fork, model::JobId id) {
   if (record->granted) {
     why.text = where_it_runs(fork, *record);
   } else if (record->state == model::JobState::kBlocked) {
-    why.constraint = "infeasible";
-    why.text =
-        place::why_infeasible(request, fork.declared(), fork.fabric()).value_or("did not fit the declared cluster");
-    why.changes = find_changes(fork, id, Obstacle::Kind::kCapacity);
+    if (auto reason = place::why_infeasible(request, fork.declared(), fork.fabric())) {
+      why.constraint = "infeasible";
+      why.text = std::move(*reason);
+      why.changes = find_changes(fork, id, Obstacle::Kind::kCapacity);
+    } else {
+      why.constraint = "infeasible_quota";
+      why.text = fairshare::why_over_quota(fork, request).value_or("did not fit its queue");
+      why.changes = find_changes(fork, id, Obstacle::Kind::kQuota);
+    }
+  } else if (record->claim) {
+    why.constraint = "claim";
+    why.text = fmt::format("{}; it starts when they have stopped", record->claim->reason);
   } else if (!internal::dependencies_met(fork, request)) {
     why.constraint = "dependency";
     why.text = dependency_text(fork, request);

@@ -95,10 +95,10 @@ TEST(Why, NamesTheQuotaAndWhatItWouldTake) {
   Host host(cluster().cards(8).build());
   host.send(QueueChanged{.queue = {.name = "default", .limit = {3000}}});
   host.submit(job(1, 1, 2000));
-  host.submit(job(2, 1, 4000));
+  host.submit(job(2, 1, 3000));
   const auto why = host.core.why({2});
   EXPECT_EQ(why->constraint, "quota");
-  EXPECT_EQ(change(*why, "more_quota")->text, "raise the limit of queue \"default\" from 3 to 6 cards");
+  EXPECT_EQ(change(*why, "more_quota")->text, "raise the limit of queue \"default\" from 3 to 5 cards");
 }
 
 TEST(Why, OffersTheNodeWhoseReturnWouldDo) {
@@ -120,7 +120,7 @@ TEST(Why, NamesTheBackoff) {
   EXPECT_EQ(host.core.why({1})->constraint, "backoff");
 }
 
-TEST(Why, CountsThePositionAcrossQueues) {
+TEST(Why, CountsThePositionInItsQueue) {
   Host host(cluster().cards(1).build());
   host.send(QueueChanged{.queue = {.name = "urgent", .priority = 10}});
   host.submit(job(1, 1, 1000));
@@ -130,8 +130,8 @@ TEST(Why, CountsThePositionAcrossQueues) {
   urgent.queue = "urgent";
   host.submit(urgent);
   EXPECT_EQ(host.core.why({4})->position, 1U);
-  EXPECT_EQ(host.core.why({2})->position, 2U);
-  EXPECT_EQ(host.core.why({3})->position, 3U);
+  EXPECT_EQ(host.core.why({2})->position, 1U);
+  EXPECT_EQ(host.core.why({3})->position, 2U);
 }
 
 TEST(Why, ChangesNothing) {

@@ -119,7 +119,31 @@ struct EventChecker {
   Result<void> operator()(const GangGone& e) const { return check_attempt(state, e.attempt); }
   Result<void> operator()(const CheckpointReached& e) const { return check_attempt(state, e.attempt); }
   Result<void> operator()(const QueueChanged& e) const {
-    return e.queue.name.empty() ? make_error(ErrorCode::kInvalidArgument, "a queue needs a name") : Result<void>{};
+    if (e.queue.name.empty()) {
+      return make_error(ErrorCode::kInvalidArgument, "a queue needs a name");
+    }
+    TRY(model::validate_amounts(e.queue));
+    std::vector<model::Queue> queues = queues_of(state);
+    const auto at =
+        std::lower_bound(queues.begin(), queues.end(), e.queue.name,
+                         [](const model::Queue& queue, const std::string& name) { return queue.name < name; });
+    if (at != queues.end() && at->name == e.queue.name) {
+      *at = e.queue;
+    } else {
+      queues.insert(at, e.queue);
+    }
+    TRY(model::validate_tree(queues));
+    return check_parent_is_idle(e.queue);
+  }
+  // Jobs are in leaves only.
+  Result<void> check_parent_is_idle(const model::Queue& queue) const {
+    const QueueEntry* parent = queue.parent.empty() ? nullptr : state.queues().find(queue.parent);
+    const std::uint32_t jobs = parent == nullptr ? 0 : parent->account.waiting + parent->account.holding;
+    return jobs == 0 ? Result<void>{}
+                     : make_error(ErrorCode::kFailedPrecondition,
+                                  fmt::format("queue \"{}\" has {} jobs of its own, so no queue can be below it; wait "
+                                              "until they are over, or choose another parent",
+                                              queue.parent, jobs));
   }
   Result<void> operator()(const Tick&) const { return {}; }
 };
@@ -206,6 +230,7 @@ struct Absorber {
     // Work was saved, so what failed before does not count as "in a row" any more.
     JobRecord record = copy_of(e.attempt.job);
     record.infrastructure_in_row = 0;
+    record.saved_ms = std::max<TimeMs>(state.now_ms(), 1);
     state.put_job(std::move(record));
     return false;
   }
@@ -213,7 +238,8 @@ struct Absorber {
     state.put_queue(e.queue);
     return true;
   }
-  bool operator()(const Tick&) const { return true; }
+  // Only what is due wakes jobs: a tick that nobody asked for must change no decision.
+  bool operator()(const Tick&) const { return false; }
 
   void lose_tasks_on(model::NodeId node) const {
     std::vector<model::JobId> live;

@@ -88,24 +88,6 @@ model::TaskPlacement decode_task(FieldReader& in) {
 
 }  // namespace
 
-void encode(BinaryWriter& out, const Policy& policy) {
-  out.zigzag(policy.start_deadline_ms);
-  out.varint(policy.max_infrastructure_retries);
-  out.zigzag(policy.retry_backoff_base_ms);
-  out.zigzag(policy.retry_backoff_max_ms);
-  out.zigzag(policy.backfill_patience_ms);
-}
-
-Policy decode_policy(FieldReader& in) {
-  Policy policy;
-  policy.start_deadline_ms = in.raw().zigzag();
-  policy.max_infrastructure_retries = in.number32();
-  policy.retry_backoff_base_ms = in.raw().zigzag();
-  policy.retry_backoff_max_ms = in.raw().zigzag();
-  policy.backfill_patience_ms = in.raw().zigzag();
-  return policy;
-}
-
 void encode(BinaryWriter& out, const model::Node& node) {
   out.varint(node.id.value);
   out.text(node.name);
@@ -147,20 +129,6 @@ model::Node decode_node(FieldReader& in) {
   return node;
 }
 
-void encode(BinaryWriter& out, const model::Queue& queue) {
-  out.text(queue.name);
-  out.zigzag(queue.limit.value);
-  out.zigzag(queue.priority);
-}
-
-model::Queue decode_queue(FieldReader& in) {
-  model::Queue queue;
-  queue.name = in.text();
-  queue.limit = {in.raw().zigzag()};
-  queue.priority = in.signed32();
-  return queue;
-}
-
 void encode(BinaryWriter& out, const JobRequest& request) {
   out.varint(request.id.value);
   out.text(request.name);
@@ -192,6 +160,9 @@ void encode(BinaryWriter& out, const JobRequest& request) {
     out.boolean(dependency.must_succeed);
   }
   out.boolean(request.may_wait_infeasible);
+  out.boolean(request.is_preemptible);
+  out.zigzag(request.min_run_time_ms);
+  out.zigzag(request.checkpoint_every_ms);
 }
 
 JobRequest decode_request(FieldReader& in) {
@@ -224,6 +195,11 @@ JobRequest decode_request(FieldReader& in) {
     request.after.push_back({.job = job, .must_succeed = in.raw().boolean()});
   }
   request.may_wait_infeasible = in.raw().boolean();
+  if (in.format() >= 2) {
+    request.is_preemptible = in.raw().boolean();
+    request.min_run_time_ms = in.raw().zigzag();
+    request.checkpoint_every_ms = in.raw().zigzag();
+  }
   return request;
 }
 

@@ -5,8 +5,16 @@
 #include "model/job.h"
 #include "sched/core.h"
 #include "sched/events.h"
+#include "sched/fairshare/history.h"
 
 namespace busbar::sched::internal {
+
+/// Of journal records and snapshots. Grows when the bytes change, or when the same state and event may give other
+/// decisions; readers take every older one: a field that came later is read `if (in.format() >= N)`. Values are written
+/// in the newest format only, so hashes recorded under an older one cannot be compared.
+///   1  first
+///   2  the tree of queues, with what they used; preemption
+inline constexpr std::uint32_t kFormatVersion = 2;
 
 /// The one binary form of the core's values: journal records, snapshots and object hashes all use it, so a field that
 /// is added here is in all three. Readers are safe on any bytes: an enumerator out of range or a count beyond the input
@@ -16,6 +24,9 @@ class FieldReader {
   explicit FieldReader(std::string_view bytes) : in_(bytes) {}
 
   BinaryReader& raw() { return in_; }
+  /// Of what follows; kFormatVersion until a header said otherwise.
+  std::uint32_t format() const { return format_; }
+  void set_format(std::uint32_t format) { format_ = format; }
   bool ok() const { return is_ok_ && in_.ok(); }
   bool at_end() const { return in_.at_end(); }
   /// For values that are well-formed bytes but make no sense.
@@ -34,12 +45,14 @@ class FieldReader {
 
  private:
   BinaryReader in_;
+  std::uint32_t format_ = kFormatVersion;
   bool is_ok_ = true;
 };
 
 void encode(BinaryWriter& out, const Policy& policy);
 void encode(BinaryWriter& out, const model::Node& node);
 void encode(BinaryWriter& out, const model::Queue& queue);
+void encode(BinaryWriter& out, const fairshare::History& history);
 void encode(BinaryWriter& out, const JobRequest& request);
 void encode(BinaryWriter& out, const model::Placement& placement);
 void encode(BinaryWriter& out, const Event& event);
@@ -48,6 +61,7 @@ void encode(BinaryWriter& out, const Decision& decision);
 Policy decode_policy(FieldReader& in);
 model::Node decode_node(FieldReader& in);
 model::Queue decode_queue(FieldReader& in);
+fairshare::History decode_history(FieldReader& in);
 JobRequest decode_request(FieldReader& in);
 model::Placement decode_placement(FieldReader& in);
 Event decode_event(FieldReader& in);

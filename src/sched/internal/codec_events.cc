@@ -138,6 +138,12 @@ struct DecisionWriter {
     out.boolean(d.is_blocked);
     out.text(d.reason);
   }
+  void operator()(const Claim& d) const {
+    out.varint(d.job.value);
+    encode(out, d.placement);
+    out.zigzag(d.until_ms);
+    out.text(d.reason);
+  }
 };
 
 Place decode_place(FieldReader& in) {
@@ -190,6 +196,15 @@ Block decode_block(FieldReader& in) {
   return d;
 }
 
+Claim decode_claim(FieldReader& in) {
+  Claim d;
+  d.job = {in.raw().varint()};
+  d.placement = decode_placement(in);
+  d.until_ms = in.raw().zigzag();
+  d.reason = in.text();
+  return d;
+}
+
 }  // namespace
 
 void encode(BinaryWriter& out, const Event& event) {
@@ -226,8 +241,10 @@ Decision decode_decision(FieldReader& in) {
       return decode_finish(in);
     case 4:
       return decode_refuse(in);
-    default:
+    case 5:
       return decode_block(in);
+    default:
+      return decode_claim(in);
   }
 }
 

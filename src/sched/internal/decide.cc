@@ -7,6 +7,7 @@
 #include "sched/internal/decision_log.h"
 #include "sched/internal/submission.h"
 #include "sched/internal/verdict.h"
+#include "sched/preempt/plan.h"
 
 namespace busbar::sched::internal {
 namespace {
@@ -31,7 +32,11 @@ class Decider {
  public:
   Decider(DecisionLog& log, Declaration declaration) : log_(log), state_(log.state()), declaration_(declaration) {}
 
-  void operator()(const NodeJoined&) { judge_waiting(); }
+  void operator()(const NodeJoined&) {
+    if (declaration_ != Declaration::kSame) {
+      judge_again(declaration_ == Declaration::kGrew ? Whom::kBlocked : Whom::kAllWaiting);
+    }
+  }
   void operator()(const NodeStateChanged& e) {
     if (e.state == model::NodeState::kFailed) {
       stop_attempts_on(e.node);
@@ -72,19 +77,30 @@ class Decider {
     emit(verdict_of(state_.policy(), *state_.jobs().find(e.attempt.job), state_.now_ms()));
   }
   void operator()(const CheckpointReached&) {}
-  void operator()(const QueueChanged&) {}
+  void operator()(const QueueChanged& e) {
+    judge_again(Whom::kAllWaiting);
+    if (e.queue.enforce == model::Enforce::kNow) {
+      preempt::enforce_limit(log_, e.queue.name);
+    }
+  }
   void operator()(const Tick&) {}
 
-  void stop_overdue() {
+  /// True: a claim was given up, so waiting jobs may be able to start.
+  bool stop_overdue() {
+    bool has_given_up = false;
     while (!state_.timers().empty() && state_.timers().begin()->first.first <= state_.now_ms()) {
       const JobRecord& record = *state_.jobs().find(state_.timers().begin()->first.second);
-      if (record.state == model::JobState::kRunning) {
+      if (record.claim) {
+        emit(Claim{.job = record.id(), .reason = "its cards did not come free in time"});
+        has_given_up = true;
+      } else if (record.state == model::JobState::kRunning) {
         stop(record, StopReason::kTimeLimit, {});
       } else {
         stop(record, StopReason::kStartDeadline,
              fmt::format("not started within {}", format_duration_ms(state_.policy().start_deadline_ms)));
       }
     }
+    return has_given_up;
   }
 
  private:
@@ -143,18 +159,17 @@ class Decider {
     }
   }
 
-  // More nodes can only help those that are blocked; another declaration may also hurt those that wait.
-  void judge_waiting() {
+  enum class Whom { kBlocked, kAllWaiting };
+  // More nodes can only help those that are blocked; another declaration or queue may also hurt those that wait.
+  void judge_again(Whom whom) {
     std::vector<model::JobId> waiting;
-    if (declaration_ == Declaration::kGrew) {
+    if (whom == Whom::kAllWaiting) {
+      for (const auto& [id, record] : state_.jobs()) {
+        if (record.is_waiting()) waiting.push_back(id);
+      }
+    } else {
       for (const auto& [id, nothing] : state_.blocked()) {
         waiting.push_back(id);
-      }
-    } else if (declaration_ == Declaration::kChanged) {
-      for (const auto& [id, record] : state_.jobs()) {
-        if (record.is_waiting()) {
-          waiting.push_back(id);
-        }
       }
     }
     for (const model::JobId id : waiting) {
@@ -178,8 +193,8 @@ Result<std::vector<Decision>> step(State& state, const Event& event) {
   DecisionLog log(state);
   Decider decider(log, declaration);
   std::visit(decider, event.body);
-  decider.stop_overdue();
-  if (may_start) {
+  const bool has_given_up = decider.stop_overdue();
+  if (may_start || has_given_up) {
     backfill::start_jobs(log);
   }
   return log.take();

@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <variant>
 
 #include <fmt/format.h>
 
 #include "sched/internal/step.h"
+#include "sched/place/free_part.h"
 
 namespace busbar::sched::internal {
 namespace {
@@ -11,6 +13,9 @@ void clear_attempt(JobRecord& record) {
   record.granted.reset();
   record.placed_ms = 0;
   record.started_ms = 0;
+  record.saved_ms = 0;
+  record.claim.reset();
+  record.claim_until_ms = 0;
   record.is_ready = false;
   record.is_gone = false;
   record.has_succeeded = false;
@@ -37,6 +42,9 @@ struct Enacter {
     JobRecord record = *state.jobs().find(d.attempt.job);
     record.state = model::JobState::kStopping;
     record.stop = d.reason;
+    if (d.reason == StopReason::kPreempted) {
+      record.evicted_ms = std::max<TimeMs>(state.now_ms(), 1);
+    }
     state.put_job(std::move(record));
   }
   void operator()(const Requeue& d) const {
@@ -57,6 +65,15 @@ struct Enacter {
   void operator()(const Block& d) const {
     JobRecord record = *state.jobs().find(d.job);
     record.state = d.is_blocked ? model::JobState::kBlocked : model::JobState::kQueued;
+    record.claim.reset();
+    record.claim_until_ms = 0;
+    state.put_job(std::move(record));
+  }
+  void operator()(const Claim& d) const {
+    JobRecord record = *state.jobs().find(d.job);
+    const bool is_given_up = d.placement.tasks.empty();
+    record.claim = is_given_up ? nullptr : make_granted(d.placement, d.reason);
+    record.claim_until_ms = is_given_up ? 0 : d.until_ms;
     state.put_job(std::move(record));
   }
 };
@@ -76,7 +93,8 @@ struct DecisionChecker {
       }
     }
     if (d.placement.tasks.empty() || !state.queues().contains(record->request().queue) ||
-        !state.free_map().can_claim(d.placement)) {
+        !(record->claim ? record->claim->placement == d.placement && state.can_start_claim(record->id())
+                        : state.free_map().can_claim(d.placement))) {
       return fmt::format("attempt {} is placed on cards that are not free", d.attempt.to_string());
     }
     return {};
@@ -106,6 +124,15 @@ struct DecisionChecker {
   std::string operator()(const Block& d) const {
     const JobRecord* record = state.jobs().find(d.job);
     return record != nullptr && record->is_waiting() ? std::string() : fmt::format("job {} does not wait", d.job.value);
+  }
+  std::string operator()(const Claim& d) const {
+    const JobRecord* record = state.jobs().find(d.job);
+    if (record == nullptr || record->state != model::JobState::kQueued ||
+        (record->claim != nullptr) != d.placement.tasks.empty() || !is_sane_time(d.until_ms) ||
+        !state.queues().contains(record->request().queue) || !place::exists_on(state.free_map(), d.placement)) {
+      return fmt::format("job {} cannot claim those cards", d.job.value);
+    }
+    return {};
   }
 };
 

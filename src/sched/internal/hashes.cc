@@ -34,9 +34,10 @@ std::uint64_t hash_node(const model::Node& node) {
   return hash_bytes(Kind::kNode, out);
 }
 
-std::uint64_t hash_queue(const model::Queue& queue) {
+std::uint64_t hash_queue(const model::Queue& queue, const fairshare::History& history) {
   BinaryWriter out;
   encode(out, queue);
+  encode(out, history);
   return hash_bytes(Kind::kQueue, out);
 }
 
@@ -58,6 +59,10 @@ std::uint64_t hash_job(const JobRecord& record) {
   out.varint(record.counted_restarts);
   out.varint(record.infrastructure_in_row);
   out.boolean(record.is_cancelled);
+  out.u64(record.claim ? record.claim->hash : 0);
+  out.zigzag(record.claim_until_ms);
+  out.zigzag(record.evicted_ms);
+  out.zigzag(record.saved_ms);
   out.u64(record.granted ? record.granted->hash : 0);
   out.zigzag(record.placed_ms);
   out.zigzag(record.started_ms);

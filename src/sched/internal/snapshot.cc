@@ -8,14 +8,12 @@
 #include "sched/internal/codec.h"
 #include "sched/internal/step.h"
 #include "sched/internal/submission.h"
+#include "sched/place/free_part.h"
 
 namespace busbar::sched::internal {
 namespace {
 
 constexpr std::string_view kMagic = "BBS1";
-constexpr std::uint32_t kFormatVersion = 1;
-/// Grows when the same state and event may give other decisions than before.
-constexpr std::uint32_t kPolicyVersion = 1;
 
 void encode_record(BinaryWriter& out, const JobRecord& record) {
   encode(out, record.request());
@@ -26,6 +24,14 @@ void encode_record(BinaryWriter& out, const JobRecord& record) {
   out.varint(record.counted_restarts);
   out.varint(record.infrastructure_in_row);
   out.boolean(record.is_cancelled);
+  out.boolean(record.claim != nullptr);
+  if (record.claim) {
+    encode(out, record.claim->placement);
+    out.text(record.claim->reason);
+  }
+  out.zigzag(record.claim_until_ms);
+  out.zigzag(record.evicted_ms);
+  out.zigzag(record.saved_ms);
   out.boolean(record.granted != nullptr);
   if (record.granted) {
     encode(out, record.granted->placement);
@@ -77,6 +83,16 @@ void decode_attempt_fields(FieldReader& in, JobRecord& record) {
   record.stopped_code = in.signed32();
 }
 
+void decode_claim_fields(FieldReader& in, JobRecord& record) {
+  if (in.raw().boolean()) {
+    model::Placement placement = decode_placement(in);
+    record.claim = make_granted(std::move(placement), in.text());
+  }
+  record.claim_until_ms = in.raw().zigzag();
+  record.evicted_ms = in.raw().zigzag();
+  record.saved_ms = in.raw().zigzag();
+}
+
 JobRecord decode_record(FieldReader& in) {
   JobRecord record;
   record.submitted = make_submitted(decode_request(in));
@@ -87,28 +103,54 @@ JobRecord decode_record(FieldReader& in) {
   record.counted_restarts = in.number32();
   record.infrastructure_in_row = in.number32();
   record.is_cancelled = in.raw().boolean();
+  if (in.format() >= 2) {
+    decode_claim_fields(in, record);
+  }
   decode_attempt_fields(in, record);
   return record;
+}
+
+using Histories = std::vector<std::pair<std::string, fairshare::History>>;
+
+// Far more than any cluster uses; what is added later must not overflow.
+bool is_sane(const fairshare::History& history, const State& state) {
+  return history.settled >> 120 == 0 && history.open >> 90 == 0 && history.since_ms <= state.now_ms() &&
+         fairshare::epoch_of(history.since_ms) == fairshare::epoch_of(state.now_ms());
 }
 
 Error corrupt(std::string what) {
   return {.code = ErrorCode::kDataCorrupt, .message = "snapshot is damaged: " + std::move(what)};
 }
 
-Result<void> decode_nodes_and_queues(FieldReader& in, State& state) {
+// Their order by name may put a queue before its parent, so the tree is checked as a whole.
+Result<Histories> decode_queues(FieldReader& in, State& state) {
+  Histories histories;
+  std::vector<model::Queue> queues;
+  for (std::size_t left = in.raw().count(); left > 0; --left) {
+    queues.push_back(decode_queue(in));
+    const std::string& name = queues.back().name;
+    histories.emplace_back(name,
+                           in.format() >= 2 ? decode_history(in) : fairshare::History{.since_ms = state.now_ms()});
+    const bool is_in_order = queues.size() < 2 || queues[queues.size() - 2].name < name;
+    if (!in.ok() || name.empty() || !is_in_order || !model::validate_amounts(queues.back()) ||
+        !is_sane(histories.back().second, state)) {
+      return tl::unexpected(corrupt("a queue"));
+    }
+  }
+  if (!model::validate_tree(queues)) {
+    return tl::unexpected(corrupt("its queues"));
+  }
+  state.put_queues(std::move(queues));
+  return histories;
+}
+
+Result<void> decode_nodes(FieldReader& in, State& state) {
   for (std::size_t left = in.raw().count(); left > 0; --left) {
     Event joined = {.body = NodeJoined{.node = decode_node(in)}};
     if (!in.ok() || !check_event(state, joined)) {
       return tl::unexpected(corrupt("a node"));
     }
     state.put_node(std::move(std::get<NodeJoined>(joined.body).node));
-  }
-  for (std::size_t left = in.raw().count(); left > 0; --left) {
-    model::Queue queue = decode_queue(in);
-    if (!in.ok() || queue.name.empty()) {
-      return tl::unexpected(corrupt("a queue"));
-    }
-    state.put_queue(std::move(queue));
   }
   return {};
 }
@@ -117,7 +159,12 @@ bool makes_sense(const State& state, const JobRecord& record) {
   const JobRequest& request = record.request();
   if (!request.id.is_valid() || state.jobs().contains(request.id) || !state.queues().contains(request.queue) ||
       !wrong_fields(request).empty() || !is_sane_time(record.submitted_ms) || !is_sane_time(record.not_before_ms) ||
-      !is_sane_time(record.placed_ms) || !is_sane_time(record.started_ms)) {
+      !is_sane_time(record.placed_ms) || !is_sane_time(record.started_ms) || !is_sane_time(record.claim_until_ms) ||
+      !is_sane_time(record.evicted_ms) || !is_sane_time(record.saved_ms)) {
+    return false;
+  }
+  if (record.claim && (record.state != model::JobState::kQueued || record.claim->placement.tasks.empty() ||
+                       !place::exists_on(state.free_map(), record.claim->placement))) {
     return false;
   }
   if (record.granted == nullptr) {
@@ -141,6 +188,7 @@ bool waits_for_one_of(const JobRecord& record, const std::set<model::JobId>& job
 
 // A job is indexed by what it still waits for, so those go first; a sweep that places nothing has found a circle.
 Result<void> put_in_order(State& state, std::vector<JobRecord> records) {
+  std::vector<JobRecord> claimed;
   std::set<model::JobId> missing;
   for (const JobRecord& record : records) {
     missing.insert(record.id());
@@ -156,6 +204,11 @@ Result<void> put_in_order(State& state, std::vector<JobRecord> records) {
       if (!makes_sense(state, record)) {
         return tl::unexpected(corrupt(fmt::format("job {}", id.value)));
       }
+      // What is claimed is still held by others, so claims come after everybody's cards.
+      if (record.claim) {
+        claimed.push_back(record);
+        record.claim.reset();
+      }
       state.put_job(std::move(record));
       missing.erase(id);
     }
@@ -163,6 +216,9 @@ Result<void> put_in_order(State& state, std::vector<JobRecord> records) {
       return tl::unexpected(corrupt("jobs wait for each other"));
     }
     records = std::move(later);
+  }
+  for (JobRecord& record : claimed) {
+    state.put_job(std::move(record));
   }
   return {};
 }
@@ -180,7 +236,11 @@ Result<void> decode_jobs(FieldReader& in, State& state) {
 
 bool is_sane(const Policy& policy) {
   return is_sane_time(policy.start_deadline_ms) && is_sane_time(policy.retry_backoff_base_ms) &&
-         is_sane_time(policy.retry_backoff_max_ms) && is_sane_time(policy.backfill_patience_ms);
+         is_sane_time(policy.retry_backoff_max_ms) && is_sane_time(policy.backfill_patience_ms) &&
+         is_sane_time(policy.fair_share_half_life_ms) && is_sane_time(policy.checkpoint_credit_ms) &&
+         is_sane_time(policy.eviction_interval_ms) && is_sane_time(policy.claim_timeout_ms) &&
+         std::none_of(policy.chip_weights.begin(), policy.chip_weights.end(),
+                      [](const auto& chip) { return chip.second > 1'000'000; });
 }
 
 }  // namespace
@@ -191,7 +251,6 @@ std::string encode_snapshot(const State& state) {
     out.u8(static_cast<std::uint8_t>(byte));
   }
   out.u32(kFormatVersion);
-  out.u32(kPolicyVersion);
   encode(out, state.policy());
   out.zigzag(state.now_ms());
   out.varint(state.nodes().size());
@@ -201,6 +260,7 @@ std::string encode_snapshot(const State& state) {
   out.varint(state.queues().size());
   for (const auto& [name, entry] : state.queues()) {
     encode(out, entry.queue);
+    encode(out, entry.account.history);
   }
   out.varint(state.jobs().size());
   for (const auto& [id, record] : state.jobs()) {
@@ -223,21 +283,27 @@ Result<State> decode_snapshot(std::string_view bytes) {
   }
   FieldReader in(bytes.substr(kMagic.size()));
   const std::uint32_t format = in.raw().u32();
-  const std::uint32_t policy_version = in.raw().u32();
-  if (in.ok() && (format != kFormatVersion || policy_version != kPolicyVersion)) {
+  if (in.ok() && (format < 1 || format > kFormatVersion)) {
     return make_error(ErrorCode::kUnsupported,
-                      fmt::format("snapshot of format {} and policy {}; this build reads {} and {}", format,
-                                  policy_version, kFormatVersion, kPolicyVersion));
+                      fmt::format("snapshot of format {}; this build reads 1 to {}", format, kFormatVersion));
+  }
+  in.set_format(format);
+  if (format == 1) {
+    in.raw().u32();  // A version of the policy, which the format covers since.
   }
   const Policy policy = decode_policy(in);
   const TimeMs now_ms = in.raw().zigzag();
-  if (!in.ok() || !is_sane(policy) || !is_sane_time(now_ms)) {
+  if (!in.ok() || !is_sane(policy) || !is_sane_time(now_ms) || now_ms < 0) {
     return tl::unexpected(corrupt("its policy or time"));
   }
   State state(policy);
   state.set_now(now_ms);
-  TRY(decode_nodes_and_queues(in, state));
+  TRY(decode_nodes(in, state));
+  TRY_ASSIGN(const Histories histories, decode_queues(in, state));
   TRY(decode_jobs(in, state));
+  for (const auto& [queue, history] : histories) {
+    state.restore_history(queue, history);
+  }
   state.restore_finished_count(in.raw().varint());
   for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
     const std::uint64_t sequence = in.raw().varint();
@@ -248,7 +314,7 @@ Result<State> decode_snapshot(std::string_view bytes) {
   if (!in.ok() || !in.at_end()) {
     return tl::unexpected(corrupt("it is cut off or too long"));
   }
-  if (hash != state.hash()) {
+  if (format == kFormatVersion && hash != state.hash()) {
     return tl::unexpected(corrupt("its hash does not match"));
   }
   return state;

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "sched/internal/codec.h"
+#include "sched/place/free_part.h"
 
 namespace busbar::sched::internal {
 
@@ -13,11 +14,14 @@ namespace busbar::sched::internal {
 struct State::Spot {
   bool is_pending = false;
   bool is_blocked = false;
-  bool is_live = false;  ///< Holds cards.
+  bool is_live = false;    ///< Holds cards.
+  bool is_ending = false;  ///< Holds cards, but not for long.
   std::optional<TimeMs> timer = {};
+  std::optional<TimeMs> protection = {};
 };
 
-State::State(Policy policy) : policy_(policy) {
+State::State(Policy policy)
+    : policy_(std::move(policy)), decay_(std::make_shared<const fairshare::Decay>(policy_.fair_share_half_life_ms)) {
   put_queue({.name = "default"});
 }
 
@@ -40,6 +44,7 @@ bool dependencies_met(const State& state, const JobRequest& request) {
 std::optional<TimeMs> timer_of(const Policy& policy, const JobRecord& record, TimeMs now_ms) {
   switch (record.state) {
     case model::JobState::kQueued:
+      if (record.claim) return record.claim_until_ms;
       return record.not_before_ms > now_ms ? std::optional(record.not_before_ms) : std::nullopt;
     case model::JobState::kStarting:
       return record.placed_ms + policy.start_deadline_ms;
@@ -69,6 +74,7 @@ ClassKey class_of(const JobRequest& request) {
   shape.time_limit_ms = request.time_limit_ms;
   shape.group = request.group;
   shape.group_parallel = request.group_parallel;
+  shape.is_preemptible = request.is_preemptible;
   BinaryWriter out;
   encode(out, shape);
   const std::uint64_t hash = stable_hash64(out.bytes());
@@ -116,17 +122,60 @@ const place::FreeMap& State::idle() {
   return *idle_;
 }
 
+TimeMs protected_until(const Policy& policy, const JobRecord& record) {
+  const TimeMs from_ms = record.started_ms > 0 ? record.started_ms : record.placed_ms;
+  const TimeMs evicted_until_ms = record.evicted_ms > 0 ? record.evicted_ms + policy.eviction_interval_ms : from_ms;
+  return std::max(from_ms + record.request().min_run_time_ms, evicted_until_ms);
+}
+
+std::optional<TimeMs> State::next_wakeup() const {
+  std::optional<TimeMs> next;
+  for (const auto* index : {&timers_, &protections_}) {
+    if (!index->empty() && (!next.has_value() || index->begin()->first.first < *next)) {
+      next = index->begin()->first.first;
+    }
+  }
+  return next;
+}
+
+std::int64_t chip_weight(const Policy& policy, std::string_view chip) {
+  for (const auto& [name, weight] : policy.chip_weights) {
+    if (name == chip) {
+      return weight;
+    }
+  }
+  return 1000;
+}
+
+std::vector<model::Queue> queues_of(const State& state) {
+  std::vector<model::Queue> queues;
+  for (const auto& [name, entry] : state.queues()) {
+    queues.push_back(entry.queue);
+  }
+  return queues;
+}
+
 bool State::set_now(TimeMs now_ms) {
+  const bool is_new_epoch = fairshare::epoch_of(now_ms) != fairshare::epoch_of(now_ms_);
   now_ms_ = now_ms;
+  if (is_new_epoch) {
+    settle_histories();
+  }
   // Jobs whose backoff is over become pending: an index moves, the record stays as it is.
   bool has_woken = false;
+  while (!protections_.empty() && protections_.begin()->first.first <= now_ms_) {
+    const auto ended = protections_.begin()->first;
+    protections_.erase(ended);
+    ++plan_version_;
+    has_woken = true;
+  }
   std::vector<model::JobId> due;
   for (auto at = timers_.begin(); at != timers_.end() && at->first.first <= now_ms_; ++at) {
     due.push_back(at->first.second);
   }
   for (const model::JobId id : due) {
     const JobRecord* record = jobs_.find(id);
-    if (record->state == model::JobState::kQueued) {
+    if (record->state == model::JobState::kQueued && record->claim == nullptr) {
       timers_.erase({record->not_before_ms, id});
       if (dependencies_met(*this, record->request())) {
         index_pending(*record, true);
@@ -141,29 +190,23 @@ void State::put_node(model::Node node) {
   const NodeEntry* before = nodes_.find(node.id);
   const std::uint64_t hash = hash_node(node);
   hash_sum_ += hash - (before == nullptr ? 0 : before->hash);
+  release_holds();
   free_.put_node(node);
   idle_.reset();
+  take_holds();
+  if (before != nullptr) {
+    for (const model::Card& card : before->node->cards) declared_cards_.add(card.chip, -place::kWholeCard);
+  }
+  for (const model::Card& card : node.cards) declared_cards_.add(card.chip, place::kWholeCard);
   if (before == nullptr || !same_declaration(*before->node, node)) {
     fabric_.reset();
     free_.detach();
     declared_.reset();
   }
   ++capacity_version_;
+  ++plan_version_;
   const model::NodeId id = node.id;
   nodes_.put(id, {.node = std::make_shared<const model::Node>(std::move(node)), .hash = hash});
-}
-
-void State::put_queue(model::Queue queue) {
-  const std::uint64_t hash = hash_queue(queue);
-  QueueEntry entry;
-  if (const QueueEntry* before = queues_.find(queue.name)) {
-    hash_sum_ -= hash_queue(before->queue);
-    entry.used_milli_cards = before->used_milli_cards;
-  }
-  hash_sum_ += hash;
-  const std::string name = queue.name;
-  entry.queue = std::move(queue);
-  queues_.put(name, std::move(entry));
 }
 
 void State::put_job(JobRecord record) {
@@ -216,12 +259,22 @@ void State::note_no_fit(const ClassKey& key) {
   }
 }
 
+void State::note_no_plan(const ClassKey& key) {
+  if (PendingClass* pending = pending_.find_for_write(key)) {
+    pending->no_plan_version = plan_version_;
+  }
+}
+
 State::Spot State::spot_of(const JobRecord& record) const {
+  const bool is_evictable = record.granted != nullptr && record.request().is_preemptible && !record.stop.has_value();
+  const TimeMs protected_ms = is_evictable ? protected_until(policy_, record) : now_ms_;
   return {.is_pending = record.state == model::JobState::kQueued && record.not_before_ms <= now_ms_ &&
-                        dependencies_met(*this, record.request()),
+                        record.claim == nullptr && dependencies_met(*this, record.request()),
           .is_blocked = record.state == model::JobState::kBlocked,
           .is_live = record.granted != nullptr,
-          .timer = timer_of(policy_, record, now_ms_)};
+          .is_ending = record.is_ending(),
+          .timer = timer_of(policy_, record, now_ms_),
+          .protection = protected_ms > now_ms_ ? std::optional(protected_ms) : std::nullopt};
 }
 
 void State::move_indexes(const JobRecord* before, const JobRecord* after) {
@@ -246,11 +299,30 @@ void State::move_indexes(const JobRecord* before, const JobRecord* after) {
       blocked_.erase(before->id());
     }
   }
+  if (old_spot.protection != new_spot.protection) {
+    if (old_spot.protection.has_value()) protections_.erase({*old_spot.protection, before->id()});
+    if (new_spot.protection.has_value()) protections_.put({*new_spot.protection, after->id()}, {});
+    ++plan_version_;
+  }
+  const Granted* old_claim = before == nullptr ? nullptr : before->claim.get();
+  const Granted* new_claim = after == nullptr ? nullptr : after->claim.get();
+  if (before == nullptr || after == nullptr || old_spot.is_live != new_spot.is_live || old_claim != new_claim) {
+    if (before != nullptr) count_in_queue(*before, -1);
+    if (after != nullptr) count_in_queue(*after, 1);
+  }
+  // What others wait for goes to them before anybody else sees it, but after what a claim was made for has it.
+  const bool moves_holds = old_claim != new_claim || (old_spot.is_live && !new_spot.is_live);
+  if (moves_holds) release_holds();
+  if (old_claim != new_claim && old_claim != nullptr) set_claim(*before, false);
   if (old_spot.is_live && !new_spot.is_live) {
     charge(*before, -1);
   } else if (!old_spot.is_live && new_spot.is_live) {
     charge(*after, 1);
   }
+  if (old_claim != new_claim && new_claim != nullptr) set_claim(*after, true);
+  if (moves_holds) take_holds();
+  // What is ending counts as free for whoever may take cards from others.
+  if (new_spot.is_live && old_spot.is_ending != new_spot.is_ending) ++plan_version_;
 }
 
 void State::index_pending(const JobRecord& record, bool is_in) {
@@ -264,6 +336,9 @@ void State::index_pending(const JobRecord& record, bool is_in) {
       pending = &pending_.put(key, {});
     }
     pending->jobs.put(order, {});
+    if (pending->jobs.begin()->first == order) {
+      pending->no_plan_version = 0;  // It may be of higher priority than the one that found nobody to stop.
+    }
     return;
   }
   CHECK(pending != nullptr && pending->jobs.erase(order), "pending job is not in its class");
@@ -285,6 +360,7 @@ void State::index_dependencies(const JobRecord& record, bool is_in) {
 // Cards, quota and array slots of an attempt: taken (1) or given back (-1).
 void State::charge(const JobRecord& record, int sign) {
   const JobRequest& request = record.request();
+  ++plan_version_;
   if (sign > 0) {
     free_.claim(record.granted->placement);
     live_.put(record.id(), {});
@@ -293,14 +369,23 @@ void State::charge(const JobRecord& record, int sign) {
     live_.erase(record.id());
     ++capacity_version_;
   }
-  queues_.find_for_write(request.queue)->used_milli_cards += sign * record.granted->milli_cards;
-  if (request.group.is_valid()) {
-    const std::uint32_t running = group_running(request.group) + static_cast<std::uint32_t>(sign);
-    if (running == 0) {
-      group_running_.erase(request.group);
-    } else {
-      group_running_.put(request.group, running);
-    }
+  if (QueueEntry* queue = queues_.find_for_write(request.queue)) {
+    fairshare::accrue(queue->account.history, queue->account.rate, now_ms_);
+    queue->account.rate += sign * record.granted->milli_cards * chip_weight(policy_, record.granted->placement.chip);
+    rehash_queue(*queue);
+  }
+  count_in_group(request.group, sign);
+}
+
+void State::count_in_group(model::JobId group, int sign) {
+  if (!group.is_valid()) {
+    return;
+  }
+  const std::uint32_t running = group_running(group) + static_cast<std::uint32_t>(sign);
+  if (running == 0) {
+    group_running_.erase(group);
+  } else {
+    group_running_.put(group, running);
   }
 }
 
@@ -322,13 +407,16 @@ std::uint64_t State::recompute_hash() const {
     sum += hash_node(*entry.node);
   }
   for (const auto& [name, entry] : queues_) {
-    sum += hash_queue(entry.queue);
+    sum += hash_queue(entry.queue, entry.account.history);
   }
   for (const auto& [id, record] : jobs_) {
     JobRecord fresh = record;
     fresh.submitted = make_submitted(record.request());
     if (record.granted) {
       fresh.granted = make_granted(record.granted->placement, record.granted->reason);
+    }
+    if (record.claim) {
+      fresh.claim = make_granted(record.claim->placement, record.claim->reason);
     }
     sum += hash_job(fresh);
   }

@@ -10,9 +10,11 @@
 #include <vector>
 
 #include "sched/core.h"
+#include "sched/fairshare/tree.h"
 #include "sched/internal/cow_map.h"
 #include "sched/place/fabric_order.h"
 #include "sched/place/free_map.h"
+#include "sched/place/free_part.h"
 
 namespace busbar::sched::internal {
 
@@ -48,11 +50,15 @@ struct JobRecord {
   std::uint32_t counted_restarts = 0;
   std::uint32_t infrastructure_in_row = 0;
   bool is_cancelled = false;
+  std::shared_ptr<const Granted> claim = {};  ///< Cards that are being freed for it, while it waits.
+  TimeMs claim_until_ms = 0;
+  TimeMs evicted_ms = 0;  ///< Last; 0: never.
 
   // Of the current attempt; as new between attempts.
   std::shared_ptr<const Granted> granted = {};
   TimeMs placed_ms = 0;
   TimeMs started_ms = 0;  ///< 0: not yet.
+  TimeMs saved_ms = 0;    ///< Its last checkpoint; 0: none.
   bool is_ready = false;
   bool is_gone = false;                   ///< Nothing is left of the attempt; the verdict is due.
   bool has_succeeded = false;             ///< Before any stop, all tasks or the leader exited with 0.
@@ -68,6 +74,8 @@ struct JobRecord {
   model::AttemptId attempt_id() const { return {.job = id(), .number = attempt}; }
   /// Tasks that have not exited.
   std::uint32_t alive() const { return static_cast<std::uint32_t>(std::count(exited.begin(), exited.end(), 0)); }
+  /// It holds cards, but not for long: it is stopping, or all its tasks have exited.
+  bool is_ending() const { return granted != nullptr && (stop.has_value() || alive() == 0); }
   bool is_waiting() const { return state == model::JobState::kQueued || state == model::JobState::kBlocked; }
 };
 
@@ -78,7 +86,8 @@ struct NodeEntry {
 
 struct QueueEntry {
   model::Queue queue = {};
-  std::int64_t used_milli_cards = 0;  ///< Derived.
+  fairshare::Account account = {};
+  std::uint64_t hash = 0;  ///< Of the queue and its history.
 };
 
 /// How a job ended; kept for jobs that name it in `after` later.
@@ -104,10 +113,19 @@ struct ClassKey {
   }
 };
 
+/// A claim, and the part of it that is free and kept for it by now.
+struct Hold {
+  model::JobId job = {};
+  std::shared_ptr<const Granted> wanted = {};
+  place::FreePart part = {};
+};
+
 struct PendingClass {
   CowSet<PendingKey> jobs = {};
   /// `capacity_version` at which the shape was found not to fit. Claims only take away, so it still does not.
   std::uint64_t no_fit_version = 0;
+  /// `plan_version` at which nobody could be stopped for its first job.
+  std::uint64_t no_plan_version = 0;
 };
 
 /// Jobs that ended are remembered up to this many, for dependencies of later submissions.
@@ -134,6 +152,17 @@ class State {
   const CowSet<std::pair<TimeMs, model::JobId>>& timers() const { return timers_; }
   const CowSet<model::JobId>& blocked() const { return blocked_; }
   const CowSet<model::JobId>& live() const { return live_; }
+  /// In id order. A part is claimed in free_map().
+  const std::vector<Hold>& holds() const { return holds_; }
+  /// Everything that the job claims is free now.
+  bool can_start_claim(model::JobId job) const;
+  /// Grows whenever other jobs might be stopped than before, or more might come free by it.
+  std::uint64_t plan_version() const { return plan_version_; }
+  std::optional<TimeMs> next_wakeup() const;
+  const fairshare::Tree& tree() const { return *tree_; }
+  const fairshare::Decay& decay() const { return *decay_; }
+  /// Cards of every node that joined, whatever their state.
+  const fairshare::CardSums& declared_cards() const { return declared_cards_; }
   const place::FreeMap& free_map() const { return free_; }
   std::uint32_t group_running(model::JobId group) const;
   std::uint64_t capacity_version() const { return capacity_version_; }
@@ -146,17 +175,21 @@ class State {
   /// Nothing in use; what is unusable stays so. Kept until a node changes, as declared() is.
   const place::FreeMap& idle();
 
-  /// True if a job's backoff ended.
+  /// True if a job's backoff, or its protection from eviction, ended.
   bool set_now(TimeMs now_ms);
   void put_node(model::Node node);
-  void put_queue(model::Queue queue);
+  void put_queue(model::Queue queue) { put_queues({std::move(queue)}); }
+  void put_queues(std::vector<model::Queue> queues);
   void put_job(JobRecord record);
   /// The job is over (or was never accepted, without an outcome).
   void erase_job(model::JobId id, std::optional<bool> is_success);
   void note_no_fit(const ClassKey& key);
+  void note_no_plan(const ClassKey& key);
   /// Of a snapshot: outcomes in order of finishing.
   void restore_outcome(model::JobId id, Outcome outcome);
   void restore_finished_count(std::uint64_t count) { finished_count_ = count; }
+  /// Of a snapshot, once its jobs are there.
+  void restore_history(const std::string& queue, const fairshare::History& history);
 
   std::uint64_t hash() const;
   std::uint64_t recompute_hash() const;
@@ -168,6 +201,15 @@ class State {
   void index_pending(const JobRecord& record, bool is_in);
   void index_dependencies(const JobRecord& record, bool is_in);
   void charge(const JobRecord& record, int sign);
+  void count_in_group(model::JobId group, int sign);
+  void charge_queue(const JobRecord& record, const Granted& granted, int sign);
+  void count_in_queue(const JobRecord& record, int sign);
+  void set_claim(const JobRecord& record, bool is_in);
+  void release_holds();
+  void take_holds();
+  void settle_histories();
+  void rebuild_accounts();
+  void rehash_queue(QueueEntry& entry);
   void wake_dependents(model::JobId id);
   std::uint64_t scalar_hash() const;
 
@@ -183,8 +225,14 @@ class State {
 
   CowMap<ClassKey, PendingClass> pending_;
   CowSet<std::pair<TimeMs, model::JobId>> timers_;
+  CowSet<std::pair<TimeMs, model::JobId>> protections_;  ///< When live jobs may be evicted, if not yet.
   CowSet<model::JobId> blocked_;
+  std::vector<Hold> holds_;
+  std::uint64_t plan_version_ = 1;
   CowSet<model::JobId> live_;
+  std::shared_ptr<const fairshare::Tree> tree_;
+  std::shared_ptr<const fairshare::Decay> decay_;
+  fairshare::CardSums declared_cards_;
   CowSet<std::pair<model::JobId, model::JobId>> waiting_for_;  ///< (awaited, waiter)
   CowMap<model::JobId, std::uint32_t> group_running_;
   place::FreeMap free_;
@@ -208,6 +256,15 @@ bool dependencies_met(const State& state, const JobRequest& request);
 /// When the job wants the core's attention: backoff over, start deadline, time limit.
 std::optional<TimeMs> timer_of(const Policy& policy, const JobRecord& record, TimeMs now_ms);
 
+/// Until when the job, which holds cards, may not be evicted.
+TimeMs protected_until(const Policy& policy, const JobRecord& record);
+
+/// What a card of the chip counts in use over time, in thousandths.
+std::int64_t chip_weight(const Policy& policy, std::string_view chip);
+
+/// All queues, by name.
+std::vector<model::Queue> queues_of(const State& state);
+
 /// The scheduler's class of a job.
 ClassKey class_of(const JobRequest& request);
 
@@ -215,7 +272,7 @@ std::uint64_t hash_job(const JobRecord& record);
 std::uint64_t hash_request(const JobRequest& request);
 std::uint64_t hash_granted(const Granted& granted);
 std::uint64_t hash_node(const model::Node& node);
-std::uint64_t hash_queue(const model::Queue& queue);
+std::uint64_t hash_queue(const model::Queue& queue, const fairshare::History& history);
 std::uint64_t hash_outcome(model::JobId id, const Outcome& outcome);
 
 std::shared_ptr<const Submitted> make_submitted(JobRequest request);

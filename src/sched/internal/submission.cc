@@ -7,6 +7,8 @@
 #include <fmt/ranges.h>
 
 #include "base/text.h"
+#include "base/units.h"
+#include "sched/fairshare/quota.h"
 #include "sched/place/feasible.h"
 #include "sched/place/placer.h"
 
@@ -84,8 +86,39 @@ std::string wrong_fields(const JobRequest& request) {
       !place::level_from_name(request.topology.level).has_value()) {
     return fmt::format("topology level \"{}\" is not node, leaf, spine or core", request.topology.level);
   }
+  if (request.min_run_time_ms < 0 || request.min_run_time_ms > kMaxTimeLimitMs || request.checkpoint_every_ms < 0 ||
+      request.checkpoint_every_ms > kMaxTimeLimitMs) {
+    return "min_run_time or checkpoint interval is out of range";
+  }
   return wrong_resources(request);
 }
+
+namespace {
+
+// Empty: the queue takes the job.
+std::string wrong_for_queue(const State& state, const JobRequest& request) {
+  const std::optional<std::uint32_t> index = state.tree().find(request.queue);
+  if (!index.has_value()) {
+    return unknown_queue(state, request.queue);
+  }
+  const fairshare::Tree::Node& node = state.tree().node(*index);
+  if (!node.children.empty()) {
+    std::vector<std::string> names;
+    for (const std::uint32_t child : node.children) {
+      names.push_back(state.tree().node(child).name);
+    }
+    return fmt::format("queue \"{}\" has queues below it; submit to one of those: {}", request.queue,
+                       fmt::join(names, ", "));
+  }
+  const std::int64_t bound_ms = state.queues().find(request.queue)->queue.reclaim_bound_ms;
+  if (request.min_run_time_ms > bound_ms) {
+    return fmt::format("min_run_time of {} is longer than queue \"{}\" allows, {}",
+                       format_duration_ms(request.min_run_time_ms), request.queue, format_duration_ms(bound_ms));
+  }
+  return {};
+}
+
+}  // namespace
 
 std::optional<Decision> judge_submission(State& state, const JobRecord& record) {
   const JobRequest& request = record.request();
@@ -95,8 +128,8 @@ std::optional<Decision> judge_submission(State& state, const JobRecord& record) 
   if (std::string wrong = wrong_fields(request); !wrong.empty()) {
     return refuse(ErrorCode::kInvalidArgument, std::move(wrong));
   }
-  if (!state.queues().contains(request.queue)) {
-    return refuse(ErrorCode::kInvalidArgument, unknown_queue(state, request.queue));
+  if (std::string wrong = wrong_for_queue(state, request); !wrong.empty()) {
+    return refuse(ErrorCode::kInvalidArgument, std::move(wrong));
   }
   if (auto decision = judge_dependencies(state, request)) {
     return decision;
@@ -107,17 +140,24 @@ std::optional<Decision> judge_submission(State& state, const JobRecord& record) 
     }
     return Block{.job = request.id, .is_blocked = true, .reason = std::move(*reason)};
   }
+  // Quotas change more easily than clusters, so this job is kept.
+  if (auto reason = fairshare::why_over_quota(state, request)) {
+    return Block{.job = request.id, .is_blocked = true, .reason = std::move(*reason)};
+  }
   return std::nullopt;
 }
 
 std::optional<Decision> judge_feasibility(State& state, const JobRecord& record) {
   auto reason = place::why_infeasible(record.request(), state.declared(), state.fabric());
+  if (!reason.has_value()) {
+    reason = fairshare::why_over_quota(state, record.request());
+  }
   if (reason.has_value() == (record.state == model::JobState::kBlocked)) {
     return std::nullopt;
   }
   return Block{.job = record.id(),
                .is_blocked = reason.has_value(),
-               .reason = reason.has_value() ? std::move(*reason) : "fits the declared cluster now"};
+               .reason = reason.has_value() ? std::move(*reason) : "fits the declared cluster and its queue now"};
 }
 
 }  // namespace busbar::sched::internal

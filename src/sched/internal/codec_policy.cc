@@ -1,0 +1,131 @@
+#include <algorithm>
+#include <utility>
+
+#include "sched/internal/codec.h"
+
+// What an operator sets: the policy and the queues, and what queues have used.
+namespace busbar::sched::internal {
+namespace {
+
+void encode_wide(BinaryWriter& out, fairshare::Wide value) {
+  out.varint(static_cast<std::uint64_t>(value >> 64));
+  out.varint(static_cast<std::uint64_t>(value));
+}
+
+fairshare::Wide decode_wide(FieldReader& in) {
+  const fairshare::Wide high = in.raw().varint();
+  return high << 64 | in.raw().varint();
+}
+
+void encode_amounts(BinaryWriter& out, const model::CardAmounts& amounts) {
+  out.zigzag(amounts.all.value);
+  out.varint(amounts.chips.size());
+  for (const auto& [chip, milli] : amounts.chips) {
+    out.text(chip);
+    out.zigzag(milli.value);
+  }
+}
+
+model::CardAmounts decode_amounts(FieldReader& in) {
+  model::CardAmounts amounts = {.all = {in.raw().zigzag()}};
+  for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+    std::string chip = in.text();
+    amounts.chips.emplace_back(std::move(chip), MilliCards{in.raw().zigzag()});
+  }
+  return amounts;
+}
+
+}  // namespace
+
+void encode(BinaryWriter& out, const Policy& policy) {
+  out.zigzag(policy.start_deadline_ms);
+  out.varint(policy.max_infrastructure_retries);
+  out.zigzag(policy.retry_backoff_base_ms);
+  out.zigzag(policy.retry_backoff_max_ms);
+  out.zigzag(policy.backfill_patience_ms);
+  out.zigzag(policy.fair_share_half_life_ms);
+  out.zigzag(policy.checkpoint_credit_ms);
+  out.zigzag(policy.eviction_interval_ms);
+  out.zigzag(policy.claim_timeout_ms);
+  out.varint(policy.chip_weights.size());
+  for (const auto& [chip, weight] : policy.chip_weights) {
+    out.text(chip);
+    out.varint(weight);
+  }
+}
+
+Policy decode_policy(FieldReader& in) {
+  Policy policy;
+  policy.start_deadline_ms = in.raw().zigzag();
+  policy.max_infrastructure_retries = in.number32();
+  policy.retry_backoff_base_ms = in.raw().zigzag();
+  policy.retry_backoff_max_ms = in.raw().zigzag();
+  policy.backfill_patience_ms = in.raw().zigzag();
+  if (in.format() >= 2) {
+    policy.fair_share_half_life_ms = in.raw().zigzag();
+    policy.checkpoint_credit_ms = in.raw().zigzag();
+    policy.eviction_interval_ms = in.raw().zigzag();
+    policy.claim_timeout_ms = in.raw().zigzag();
+    policy.chip_weights.clear();
+    for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+      std::string chip = in.text();
+      policy.chip_weights.emplace_back(std::move(chip), in.number32());
+    }
+  }
+  return policy;
+}
+
+void encode(BinaryWriter& out, const model::Queue& queue) {
+  out.text(queue.name);
+  out.text(queue.parent);
+  encode_amounts(out, queue.guarantee);
+  encode_amounts(out, queue.limit);
+  out.varint(queue.weight.all);
+  out.varint(queue.weight.chips.size());
+  for (const auto& [chip, weight] : queue.weight.chips) {
+    out.text(chip);
+    out.varint(weight);
+  }
+  out.zigzag(queue.priority);
+  out.zigzag(queue.reclaim_bound_ms);
+  out.varint(static_cast<std::uint64_t>(queue.enforce));
+}
+
+model::Queue decode_queue(FieldReader& in) {
+  model::Queue queue;
+  queue.name = in.text();
+  if (in.format() < 2) {
+    // One level: a limit, where any negative number was none, and a priority.
+    queue.limit.all = {std::max<std::int64_t>(in.raw().zigzag(), -1)};
+    queue.priority = in.signed32();
+    return queue;
+  }
+  queue.parent = in.text();
+  queue.guarantee = decode_amounts(in);
+  queue.limit = decode_amounts(in);
+  queue.weight.all = in.number32();
+  for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+    std::string chip = in.text();
+    queue.weight.chips.emplace_back(std::move(chip), in.number32());
+  }
+  queue.priority = in.signed32();
+  queue.reclaim_bound_ms = in.raw().zigzag();
+  queue.enforce = in.enumerator(model::Enforce::kNow);
+  return queue;
+}
+
+void encode(BinaryWriter& out, const fairshare::History& history) {
+  encode_wide(out, history.settled);
+  encode_wide(out, history.open);
+  out.zigzag(history.since_ms);
+}
+
+fairshare::History decode_history(FieldReader& in) {
+  fairshare::History history;
+  history.settled = decode_wide(in);
+  history.open = decode_wide(in);
+  history.since_ms = in.raw().zigzag();
+  return history;
+}
+
+}  // namespace busbar::sched::internal

@@ -1,0 +1,164 @@
+#include <algorithm>
+#include <tuple>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/units.h"
+#include "sched/fairshare/standing.h"
+#include "sched/place/placer.h"
+#include "sched/preempt/candidates.h"
+#include "sched/preempt/plan.h"
+
+namespace busbar::sched::preempt {
+namespace {
+
+using internal::JobRecord;
+using internal::State;
+
+std::vector<std::uint64_t> numbers_of(const std::vector<model::JobId>& jobs) {
+  std::vector<std::uint64_t> numbers;
+  for (const model::JobId job : jobs) numbers.push_back(job.value);
+  return numbers;
+}
+
+std::string claim_reason(const Plan& plan) {
+  if (plan.victims.empty()) {
+    return "takes the cards of jobs that are ending";
+  }
+  return fmt::format("takes the cards of job{} {}, which lose{} {} of card time", plan.victims.size() == 1 ? "" : "s",
+                     fmt::join(numbers_of(plan.victims), ", "), plan.victims.size() == 1 ? "s" : "",
+                     format_duration_ms(plan.lost_card_ms / place::kWholeCard));
+}
+
+std::string stop_detail(const JobRecord& job, const JobRecord& victim) {
+  const JobRequest& request = job.request();
+  if (victim.request().queue == request.queue) {
+    return fmt::format("for job {} of higher priority ({} over {})", request.id.value, request.priority,
+                       victim.request().priority);
+  }
+  return fmt::format("for job {}: queue \"{}\" gets back what it is guaranteed and queue \"{}\" had borrowed",
+                     request.id.value, request.queue, victim.request().queue);
+}
+
+// All its nodes and cards are in service, and its queue still has room for it.
+bool can_be_kept(const State& state, const JobRecord& job) {
+  const model::Placement& placement = job.claim->placement;
+  for (const model::TaskPlacement& task : placement.tasks) {
+    const place::NodeSlot* node = state.free_map().find_node(task.node);
+    const auto cards = state.free_map().cards_of(*node);
+    if (!node->is_usable || std::any_of(task.cards.begin(), task.cards.end(), [&](std::uint16_t index) {
+          return index >= cards.size() || !cards[index].is_healthy;
+        })) {
+      return false;
+    }
+  }
+  fairshare::Freed freed;
+  freed.add_claim(state, job);
+  for (const JobRecord* ending : ending_jobs(state)) freed.add(state, *ending);
+  const auto tasks = static_cast<std::int64_t>(placement.tasks.size());
+  const std::int64_t each = job.claim->milli_cards / tasks;
+  return fairshare::room_for(state, job.request(), placement.chip, {.each = each, .most = tasks, .freed = &freed})
+             .tasks == tasks;
+}
+
+bool is_in_quota_now(const State& state, const JobRecord& job) {
+  fairshare::Freed freed;
+  freed.add_claim(state, job);
+  const auto tasks = static_cast<std::int64_t>(job.claim->placement.tasks.size());
+  const std::int64_t each = job.claim->milli_cards / tasks;
+  return fairshare::room_for(state, job.request(), job.claim->placement.chip,
+                             {.each = each, .most = tasks, .freed = &freed})
+             .tasks == tasks;
+}
+
+}  // namespace
+
+void carry_out(internal::DecisionLog& log, const JobRecord& job, const Plan& plan) {
+  State& state = log.state();
+  const JobRecord preemptor = job;
+  log.emit(Claim{.job = preemptor.id(),
+                 .placement = plan.placement,
+                 .until_ms = state.now_ms() + state.policy().claim_timeout_ms,
+                 .reason = claim_reason(plan)});
+  for (const model::JobId id : plan.victims) {
+    const JobRecord& victim = *state.jobs().find(id);
+    log.emit(Stop{
+        .attempt = victim.attempt_id(), .reason = StopReason::kPreempted, .detail = stop_detail(preemptor, victim)});
+  }
+}
+
+void settle_claims(internal::DecisionLog& log) {
+  State& state = log.state();
+  std::vector<model::JobId> claimed;
+  for (const internal::Hold& hold : state.holds()) {
+    claimed.push_back(hold.job);
+  }
+  for (const model::JobId id : claimed) {
+    const JobRecord& job = *state.jobs().find(id);
+    if (!can_be_kept(state, job)) {
+      log.emit(Claim{.job = id, .reason = "its cards are out of service, or its queue has no room any more"});
+    } else if (is_in_quota_now(state, job) && state.can_start_claim(id)) {
+      log.emit(Place{.attempt = {.job = id, .number = job.attempt + 1},
+                     .placement = job.claim->placement,
+                     .reason = job.claim->reason});
+    }
+  }
+}
+
+void enforce_limit(internal::DecisionLog& log, const std::string& queue) {
+  State& state = log.state();
+  const std::uint32_t index = *state.tree().find(queue);
+  const fairshare::Standing standing(state);
+  std::vector<const JobRecord*> below;
+  fairshare::Freed freed;
+  for (const auto& [id, nothing] : state.live()) {
+    const JobRecord* record = state.jobs().find(id);
+    if (record->is_ending()) {
+      freed.add(state, *record);
+    } else if (state.tree().is_at_or_above(index, *state.tree().find(record->request().queue))) {
+      below.push_back(record);
+    }
+  }
+  const auto key = [&](const JobRecord* record) {
+    return std::tuple(!record->request().is_preemptible, !standing.is_borrowed_against(record->id(), index),
+                      record->request().priority, -record->placed_ms, record->id());
+  };
+  std::sort(below.begin(), below.end(), [&](const JobRecord* a, const JobRecord* b) { return key(a) < key(b); });
+  const model::CardAmounts limit = state.queues().find(queue)->queue.limit;
+  const auto excess = [&](std::string_view chip) {
+    const fairshare::CardSums& used = state.queues().find(queue)->account.used;
+    const fairshare::CardSums* back = freed.find(queue);
+    const std::int64_t bound = chip.empty() ? limit.all.value : limit.of(chip).value;
+    const std::int64_t all = chip.empty() ? used.total() : used.of(chip);
+    const std::int64_t gone = back == nullptr ? 0 : chip.empty() ? back->total() : back->of(chip);
+    return bound < 0 ? 0 : all - gone - bound;
+  };
+  const auto is_above = [&](const JobRecord* record) {
+    return record->granted->milli_cards > 0 && (excess({}) > 0 || excess(record->granted->placement.chip) > 0);
+  };
+  std::vector<const JobRecord*> victims;
+  for (const JobRecord* record : below) {
+    if (is_above(record)) {
+      freed.add(state, *record);
+      victims.push_back(record);
+    }
+  }
+  // A large one that came late may make small ones before it needless.
+  std::vector<model::AttemptId> stopped;
+  for (const JobRecord* record : victims) {
+    freed.remove(state, *record);
+    if (is_above(record)) {
+      freed.add(state, *record);
+      stopped.push_back(record->attempt_id());
+    }
+  }
+  for (const model::AttemptId& attempt : stopped) {
+    log.emit(
+        Stop{.attempt = attempt,
+             .reason = StopReason::kPreempted,
+             .detail = fmt::format("the limit of queue \"{}\" is {} now", queue, model::format_card_amounts(limit))});
+  }
+}
+
+}  // namespace busbar::sched::preempt

@@ -1,0 +1,240 @@
+#include "sched/preempt/plan.h"
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+#include <tuple>
+
+#include "sched/place/free_part.h"
+#include "sched/place/placer.h"
+#include "sched/preempt/candidates.h"
+
+namespace busbar::sched::preempt {
+namespace {
+
+using internal::JobRecord;
+using internal::State;
+
+/// Trials of single victims, and of sets of few candidates: they bound the cost of a plan.
+constexpr std::size_t kMaxSingleTrials = 256;
+
+/// What is free once jobs that are ending are gone, every claim of others is met, and some victims too.
+class Trial {
+ public:
+  Trial(State& state, const JobRecord& job) : state_(state), job_(job), map_(state.free_map()) {
+    for (const internal::Hold& hold : state.holds()) {
+      map_.release(hold.part.placement);
+    }
+    for (const JobRecord* record : ending_jobs(state)) {
+      map_.release(record->granted->placement);
+      freed_.add(state, *record);
+    }
+    for (const internal::Hold& hold : state.holds()) {
+      (void)place::claim_free_part(map_, hold.wanted->placement);
+    }
+  }
+
+  const fairshare::Freed& freed() const { return freed_; }
+
+  void take(const JobRecord& victim) {
+    map_.release(victim.granted->placement);
+    freed_.add(state_, victim);
+  }
+  void put_back(const JobRecord& victim) {
+    map_.claim(victim.granted->placement);
+    freed_.remove(state_, victim);
+  }
+
+  /// The smallest gang that the job accepts fits, by quota and on the nodes.
+  bool fits(const place::GangNeed& need) const {
+    const std::string& chip = map_.chip_name(need.task.chip);
+    const fairshare::Room room = fairshare::room_for(
+        state_, job_.request(), chip, {.each = need.task.milli_cards(), .most = need.min_tasks, .freed = &freed_});
+    return room.tasks >= need.min_tasks && place::Placer(map_, state_.fabric()).count_fitting(need) > 0;
+  }
+  std::optional<place::Found> place(const place::GangNeed& need) const {
+    return place::Placer(map_, state_.fabric()).place(need);
+  }
+
+ private:
+  State& state_;
+  const JobRecord& job_;
+  place::FreeMap map_;
+  fairshare::Freed freed_;
+};
+
+/// A set of candidates, by index, with what it costs.
+struct Choice {
+  std::int64_t lost = 0;
+  std::vector<std::size_t> members = {};
+  auto rank() const { return std::tuple(lost, members.size(), members); }
+  friend bool operator<(const Choice& a, const Choice& b) { return a.rank() < b.rank(); }
+};
+
+class Search {
+ public:
+  Search(Trial& trial, const place::GangNeed& need, std::vector<Candidate> candidates)
+      : trial_(trial), need_(need), candidates_(std::move(candidates)) {}
+
+  std::optional<Choice> run() {
+    if (fits({})) {
+      return Choice{};
+    }
+    if (!fits(first(candidates_.size()))) {
+      return std::nullopt;
+    }
+    std::optional<Choice> best = find_single();
+    const bool is_small = candidates_.size() <= kExactCandidates;
+    const std::optional<Choice> other = is_small ? find_exact(best) : std::optional(find_greedy());
+    if (other.has_value() && (!best.has_value() || *other < *best)) {
+      best = other;
+    }
+    return best;
+  }
+  const std::vector<Candidate>& candidates() const { return candidates_; }
+
+ private:
+  bool fits(const std::vector<std::size_t>& members) {
+    for (const std::size_t i : members) trial_.take(*candidates_[i].record);
+    const bool fits = trial_.fits(need_);
+    for (const std::size_t i : members) trial_.put_back(*candidates_[i].record);
+    return fits;
+  }
+
+  static std::vector<std::size_t> first(std::size_t count) {
+    std::vector<std::size_t> members(count);
+    std::iota(members.begin(), members.end(), std::size_t{0});
+    return members;
+  }
+
+  // They are sorted by cost, so the first that suffices is the cheapest.
+  std::optional<Choice> find_single() {
+    for (std::size_t i = 0; i < std::min(candidates_.size(), kMaxSingleTrials); ++i) {
+      if (fits({i})) {
+        return Choice{.lost = candidates_[i].lost, .members = {i}};
+      }
+    }
+    return std::nullopt;
+  }
+
+  // All sets in order of cost, until one suffices or the rest cannot be better than `bound`. From a set {.., i} come
+  // {.., i, i+1} and {.., i+1}, neither of them cheaper.
+  std::optional<Choice> find_exact(const std::optional<Choice>& bound) {
+    std::set<Choice> open;
+    if (!candidates_.empty()) open.insert({.lost = candidates_[0].lost, .members = {0}});
+    while (!open.empty()) {
+      const Choice choice = *open.begin();
+      open.erase(open.begin());
+      if (bound.has_value() && !(choice < *bound)) {
+        return std::nullopt;
+      }
+      if (fits(choice.members)) {
+        return choice;
+      }
+      const std::size_t last = choice.members.back();
+      if (last + 1 == candidates_.size()) {
+        continue;
+      }
+      Choice longer = choice;
+      longer.members.push_back(last + 1);
+      longer.lost += candidates_[last + 1].lost;
+      Choice moved = choice;
+      moved.members.back() = last + 1;
+      moved.lost += candidates_[last + 1].lost - candidates_[last].lost;
+      open.insert(std::move(longer));
+      open.insert(std::move(moved));
+    }
+    return std::nullopt;
+  }
+
+  // The shortest run of cheapest candidates that suffices (fitting is monotone, so by halving), less those, dearest
+  // first, that turn out not to be needed.
+  Choice find_greedy() {
+    std::size_t too_few = 0;
+    std::size_t enough = candidates_.size();
+    while (enough - too_few > 1) {
+      const std::size_t middle = too_few + (enough - too_few) / 2;
+      (fits(first(middle)) ? enough : too_few) = middle;
+    }
+    return without_spare(first(enough));
+  }
+
+  Choice without_spare(std::vector<std::size_t> members) {
+    for (const std::size_t i : members) trial_.take(*candidates_[i].record);
+    Choice choice;
+    for (std::size_t at = members.size(); at-- > 0;) {
+      const Candidate& candidate = candidates_[members[at]];
+      trial_.put_back(*candidate.record);
+      if (!trial_.fits(need_)) {
+        trial_.take(*candidate.record);
+        choice.members.push_back(members[at]);
+        choice.lost += candidate.lost;
+      }
+    }
+    for (const std::size_t i : choice.members) trial_.put_back(*candidates_[i].record);
+    std::sort(choice.members.begin(), choice.members.end());
+    return choice;
+  }
+
+  Trial& trial_;
+  const place::GangNeed& need_;
+  std::vector<Candidate> candidates_;
+};
+
+Plan make_plan(Trial& trial, const place::GangNeed& need, const std::vector<Candidate>& candidates,
+               const Choice& choice) {
+  Plan plan = {.lost_card_ms = choice.lost};
+  for (const std::size_t i : choice.members) {
+    plan.victims.push_back(candidates[i].record->id());
+    trial.take(*candidates[i].record);
+  }
+  plan.placement = trial.place(need)->placement;
+  for (const std::size_t i : choice.members) trial.put_back(*candidates[i].record);
+  std::sort(plan.victims.begin(), plan.victims.end());
+  return plan;
+}
+
+bool is_better(const Plan& a, const Plan& b) {
+  return std::tuple(a.lost_card_ms, a.victims.size()) < std::tuple(b.lost_card_ms, b.victims.size());
+}
+
+}  // namespace
+
+bool may_preempt(const State& state, const JobRecord& job) {
+  const JobRequest& request = job.request();
+  const auto& priorities = state.queues().find(request.queue)->account.evictable;
+  if (!priorities.empty() && priorities.front().first < request.priority) {
+    return true;
+  }
+  if (!state.tree().has_guarantees()) {
+    return false;
+  }
+  const std::vector<place::GangNeed> needs = place::needs_of(request, state.free_map());
+  return std::any_of(needs.begin(), needs.end(), [&](const place::GangNeed& need) {
+    return !entitled_levels(state, request.queue, state.free_map().chip_name(need.task.chip),
+                            need.task.milli_cards() * need.min_tasks, {})
+                .empty();
+  });
+}
+
+std::optional<Plan> find_plan(State& state, const JobRecord& job) {
+  Trial trial(state, job);
+  std::optional<Plan> best;
+  for (place::GangNeed need : place::needs_of(job.request(), state.free_map())) {
+    need.max_tasks = need.min_tasks;
+    Search search(trial, need,
+                  candidates_for(state, job, state.free_map().chip_name(need.task.chip),
+                                 need.task.milli_cards() * need.min_tasks, trial.freed()));
+    const std::optional<Choice> choice = search.run();
+    if (!choice.has_value()) {
+      continue;
+    }
+    Plan plan = make_plan(trial, need, search.candidates(), *choice);
+    if (!best.has_value() || is_better(plan, *best)) {
+      best = std::move(plan);
+    }
+  }
+  return best;
+}
+
+}  // namespace busbar::sched::preempt

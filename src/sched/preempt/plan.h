@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sched/internal/decision_log.h"
+#include "sched/internal/state.h"
+
+namespace busbar::sched::preempt {
+
+/// Whom to stop so that a waiting job starts, and where it will.
+struct Plan {
+  std::vector<model::JobId> victims = {};  ///< In id order; empty if jobs that are ending already leave enough.
+  model::Placement placement = {};
+  std::int64_t lost_card_ms = 0;  ///< Milli-cards x ms of work that is not saved.
+};
+
+/// The cheapest plan for a waiting job that does not fit now: least work lost, then fewest jobs. Whole gangs only.
+/// Every victim is needed: without any one of them the job would not start. nullopt: nothing that it is entitled to
+/// helps.
+///
+/// It may stop jobs of lower priority of its own queue, and, while its gang fits what its queue (or one above) is
+/// guaranteed, jobs elsewhere that are borrowed against it; all preemptible, past their minimum run time, and not
+/// evicted within `eviction_interval_ms`. Tried on a copy of what is free (README.md, "Preemption"). Exact for up to
+/// kExactCandidates candidates. Cost: O(live jobs) and one placement question a trial.
+std::optional<Plan> find_plan(internal::State& state, const internal::JobRecord& job);
+inline constexpr std::size_t kExactCandidates = 12;
+
+/// Whether find_plan() could find something, by the queues' accounts alone. Cost: O(levels x chips).
+bool may_preempt(const internal::State& state, const internal::JobRecord& job);
+
+/// Claims the plan's cards for the job and stops the victims.
+void carry_out(internal::DecisionLog& log, const internal::JobRecord& job, const Plan& plan);
+
+/// Starts claimed jobs whose cards are free, and gives claims up that cannot be kept: a node or card of theirs is out
+/// of service, or the quota shrank.
+void settle_claims(internal::DecisionLog& log);
+
+/// `enforce: now`: stops jobs above the queue's limit, those that borrow, of low priority and started late first.
+void enforce_limit(internal::DecisionLog& log, const std::string& queue);
+
+}  // namespace busbar::sched::preempt
