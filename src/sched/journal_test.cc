@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/test_paths.h"
 #include "sched/test_cluster.h"
 
 namespace busbar::sched {
