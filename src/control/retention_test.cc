@@ -76,14 +76,20 @@ class RetentionTest : public testing::Test {
     }));
   }
 
-  /// An attempt that has run; its job is over if `ended_ms` is not 0.
+  /// An attempt that has run; its job is over if `ended_ms` is not 0. The job's row is there before its attempt is, as
+  /// in the server.
   void leave(std::uint64_t job, std::uint32_t attempt, TimeMs ended_ms) {
+    put_row(job, 0);
     engine::AttemptLaunch launch{.id = {{job}, attempt}, .job_name = "j"};
     launch.tasks.push_back({.rank = 0, .argv = {"/bin/sh", "-c", "echo hello; exit 0"}});
     const int before = gone_;
     ASSERT_TRUE(engine_.start(launch).has_value());
     ASSERT_TRUE(engine_.release(launch.id).has_value());
     ASSERT_TRUE(wait([&] { return gone_ > before; }));
+    put_row(job, ended_ms);
+  }
+
+  void put_row(std::uint64_t job, TimeMs ended_ms) {
     store::Transaction transaction;
     transaction.jobs.push_back({.id = {job},
                                 .name = "j",
