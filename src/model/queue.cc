@@ -146,12 +146,14 @@ bool insert_chip(std::vector<std::pair<std::string, Value>>& chips, const std::s
 }  // namespace
 
 MilliCards CardAmounts::of(std::string_view chip) const {
-  const auto at = std::find_if(chips.begin(), chips.end(), [&](const auto& entry) { return entry.first == chip; });
+  const auto at =
+      std::find_if(chips.begin(), chips.end(), [&name = chip](const auto& entry) { return entry.first == name; });
   return at == chips.end() ? MilliCards{-1} : at->second;
 }
 
 std::uint32_t QueueWeights::of(std::string_view chip) const {
-  const auto at = std::find_if(chips.begin(), chips.end(), [&](const auto& entry) { return entry.first == chip; });
+  const auto at =
+      std::find_if(chips.begin(), chips.end(), [&name = chip](const auto& entry) { return entry.first == name; });
   return at == chips.end() ? all : at->second;
 }
 
@@ -171,10 +173,10 @@ Result<CardAmounts> parse_card_amounts(std::string_view text) {
   for (const auto& [chip, number] : parts_of(text)) {
     const auto milli = parse_milli(number);
     const bool is_repeated =
-        milli &&
-        (chip.empty() ? amounts.all.value >= 0
-                      : amounts.chips.end() != std::find_if(amounts.chips.begin(), amounts.chips.end(),
-                                                            [&](const auto& entry) { return entry.first == chip; }));
+        milli && (chip.empty() ? amounts.all.value >= 0
+                               : amounts.chips.end() !=
+                                     std::find_if(amounts.chips.begin(), amounts.chips.end(),
+                                                  [&name = chip](const auto& entry) { return entry.first == name; }));
     if (!milli || *milli < 0 || is_repeated) {
       return make_error(ErrorCode::kInvalidArgument,
                         "\"" + std::string(text) + "\" is no amount of cards; write 64, 64,H100=8, H100=8 or none");

@@ -214,7 +214,7 @@ RC_GTEST_PROP(PreemptProperty, TheVictimsAreTheBestSet, (std::uint64_t seed)) {
   const auto cost_of = [&](const std::vector<model::JobId>& set) {
     std::int64_t lost = 0;
     for (const model::JobId id : set) {
-      const auto& tasks = before.find_job(id)->placement->tasks;
+      const std::vector<model::TaskPlacement> tasks = before.find_job(id)->placement->tasks;
       std::int64_t milli = 0;
       for (const auto& task : tasks) milli += static_cast<std::int64_t>(task.cards.size()) * 1000;
       lost += milli * std::min(host.now_ms - started[id], kCreditMs);
@@ -266,7 +266,7 @@ RC_GTEST_PROP(PreemptProperty, EveryVictimIsNeeded, (std::uint64_t seed)) {
       RC_ASSERT(!starts_without(before, event, evictions[0].job, fewer));
     }
     for (const model::JobId victim : evictions[0].victims) {
-      const JobRequest& request = before.find_job(victim)->request;
+      const JobRequest request = before.find_job(victim)->request;
       RC_ASSERT(request.is_preemptible);
       RC_ASSERT(request.queue != std::get<JobSubmitted>(body).job.queue ||
                 request.priority < std::get<JobSubmitted>(body).job.priority);
