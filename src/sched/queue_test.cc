@@ -9,12 +9,8 @@ using model::JobState;
 using testing::cluster;
 using testing::find;
 using testing::Host;
+using testing::in_queue;
 using testing::job;
-
-JobRequest in_queue(JobRequest request, std::string queue) {
-  request.queue = std::move(queue);
-  return request;
-}
 
 TEST(Queues, StartByPriorityThenBySubmissionThenById) {
   Host host(cluster().cards(1).build());

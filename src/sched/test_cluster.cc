@@ -35,6 +35,11 @@ JobRequest job(std::uint64_t id, std::uint32_t nodes, std::int64_t milli, std::s
   return request;
 }
 
+JobRequest in_queue(JobRequest request, std::string queue) {
+  request.queue = std::move(queue);
+  return request;
+}
+
 Host::Host(std::vector<model::Node> nodes, Policy policy) : core(policy) {
   for (model::Node& node : nodes) {
     send(NodeJoined{.node = std::move(node)});

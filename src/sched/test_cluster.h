@@ -61,6 +61,7 @@ inline ClusterBuilder cluster() {
 
 /// `milli` milli-cards of h100 (or `chip`) on each of `nodes` nodes.
 JobRequest job(std::uint64_t id, std::uint32_t nodes, std::int64_t milli, std::string chip = "h100");
+JobRequest in_queue(JobRequest request, std::string queue);
 
 /// A core with a clock by hand that collects decisions. An event that is refused fails the test.
 class Host {

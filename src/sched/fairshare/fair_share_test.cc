@@ -11,12 +11,8 @@ using model::Queue;
 using testing::cluster;
 using testing::find;
 using testing::Host;
+using testing::in_queue;
 using testing::job;
-
-JobRequest in_queue(JobRequest request, std::string queue) {
-  request.queue = std::move(queue);
-  return request;
-}
 
 CardAmounts cards(std::int64_t count) {
   return {.all = {count * 1000}};
