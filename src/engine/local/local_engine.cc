@@ -1,8 +1,6 @@
 #include "engine/local/local_engine.h"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,7 +8,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <map>
 #include <mutex>
 #include <set>
@@ -25,6 +22,7 @@
 #include "engine/local/internal/node_watch.h"
 #include "engine/local/internal/process_stats.h"
 #include "engine/local/internal/rootfs_mount.h"
+#include "engine/local/internal/state_dir.h"
 #include "engine/local/internal/terminal.h"
 #include "os/directory_watcher.h"
 #include "os/errno_error.h"
@@ -37,7 +35,6 @@ namespace {
 constexpr std::size_t kMaxEventBytes = std::size_t{16} << 20;
 
 constexpr std::chrono::seconds kLogCheckPeriod{2};
-constexpr std::chrono::seconds kLockTimeout{2};
 /// A socket's path ends in "/x123.sock" and takes 107 bytes.
 constexpr std::size_t kMaxRunDir = 80;
 
@@ -439,19 +436,7 @@ Result<std::vector<model::AttemptId>> LocalEngine::kept() const {
 }
 
 Bytes LocalEngine::kept_bytes(model::AttemptId attempt) const {
-  namespace fs = std::filesystem;
-  Bytes bytes;
-  std::error_code error;
-  fs::recursive_directory_iterator it(context_->paths.attempt(attempt), fs::directory_options::skip_permission_denied,
-                                      error);
-  for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
-    std::error_code is_no_file;
-    if (it->is_regular_file(is_no_file) && !it->is_symlink(is_no_file)) {
-      const auto size = it->file_size(is_no_file);
-      bytes.value += is_no_file ? 0 : static_cast<std::int64_t>(size);
-    }
-  }
-  return bytes;
+  return bytes_of_files(context_->paths.attempt(attempt));
 }
 
 void LocalEngine::shutdown() {
@@ -477,24 +462,6 @@ void LocalEngine::shutdown() {
   }
   Cgroup(context_->cgroups, context_->paths.cgroup_top()).remove();
   lock_.reset();
-}
-
-/// One engine for one state directory. A server that was killed while it started a program leaves its lock to that
-/// child until the child's exec: a moment, which is waited for.
-Result<os::UniqueFd> take_lock(const std::string& state_dir) {
-  TRY_ASSIGN(os::UniqueFd fd, os::open_file(state_dir + "/engine.lock", O_RDWR | O_CREAT, 0600));
-  const auto deadline = std::chrono::steady_clock::now() + kLockTimeout;
-  while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) {
-      return os::errno_failure("cannot lock " + state_dir);
-    }
-    if (std::chrono::steady_clock::now() > deadline) {
-      return make_error(ErrorCode::kFailedPrecondition,
-                        "another busbar runs on " + state_dir + "; stop it, or give this one a directory of its own");
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return fd;
 }
 
 Result<void> check_options(const LocalOptions& options) {
