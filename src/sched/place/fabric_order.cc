@@ -158,6 +158,44 @@ std::optional<PoolIndex> FabricOrder::find_pool(std::string_view name) const {
   return at == pools_.end() ? std::nullopt : std::optional(static_cast<PoolIndex>(at - pools_.begin()));
 }
 
+// The orders sort nodes alike, so a domain of all nodes is a range of each.
+std::optional<std::uint32_t> FabricOrder::domain_around(std::uint32_t order, std::uint32_t node,
+                                                        std::size_t level) const {
+  const std::size_t at = level_index(level);
+  const ChipOrder& all = all_nodes();
+  const Domain& domain = all.levels[at][all.domains[at][rank(node)]];
+  const ChipOrder& wanted = orders_[order];
+  const auto first = std::partition_point(wanted.groups.begin(), wanted.groups.end(),
+                                          [&](GroupRef group) { return rank(group.node) < domain.begin; });
+  if (first == wanted.groups.end() || rank(first->node) >= domain.end) {
+    return std::nullopt;
+  }
+  return wanted.domains[at][static_cast<std::size_t>(first - wanted.groups.begin())];
+}
+
+std::vector<std::uint32_t> FabricOrder::nodes_around(std::uint32_t node, std::size_t level) const {
+  const std::size_t at = level_index(level);
+  const ChipOrder& all = all_nodes();
+  const Domain& domain = all.levels[at][all.domains[at][rank(node)]];
+  std::vector<std::uint32_t> nodes;
+  nodes.reserve(domain.end - domain.begin);
+  for (std::uint32_t i = domain.begin; i < domain.end; ++i) {
+    nodes.push_back(all.groups[i].node);
+  }
+  return nodes;
+}
+
+std::size_t FabricOrder::common_level(std::span<const std::uint32_t> nodes) const {
+  const ChipOrder& all = all_nodes();
+  std::size_t level = 1;
+  while (level <= level_count_ && std::any_of(nodes.begin(), nodes.end(), [&](std::uint32_t node) {
+           return all.domains[level - 1][rank(node)] != all.domains[level - 1][rank(nodes.front())];
+         })) {
+    ++level;
+  }
+  return level;
+}
+
 std::string level_name(std::size_t level, std::size_t level_count) {
   if (level > level_count) {
     return "cluster";

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -58,12 +60,24 @@ class FabricOrder {
   const std::array<Place, 2>& places_of(GroupRef group) const {
     return places_[first_place_[group.node] + group.index];
   }
+  /// The domain of `level` around a node (see Vicinity), as an index of the order's `levels[level - 1]`; nullopt if
+  /// none of the order's groups is in it. Cost: O(log groups).
+  std::optional<std::uint32_t> domain_around(std::uint32_t order, std::uint32_t node, std::size_t level) const;
+  /// The nodes of that domain, by the map's index, in path order.
+  std::vector<std::uint32_t> nodes_around(std::uint32_t node, std::size_t level) const;
+  /// The lowest level, from 1, of which one domain has all of these nodes; level_count() + 1: only the cluster.
+  std::size_t common_level(std::span<const std::uint32_t> nodes) const;
   /// nullopt if no node is in a pool of that name.
   std::optional<PoolIndex> find_pool(std::string_view name) const;
   /// Levels between node and the whole cluster; 1 = leaves only.
   std::size_t level_count() const { return level_count_; }
 
  private:
+  // Every node has a group for tasks without cards, so their order has all nodes.
+  const ChipOrder& all_nodes() const { return orders_[find(kNoChip, kNoPool)]; }
+  std::uint32_t rank(std::uint32_t node) const { return places_[first_place_[node]][0].position; }
+  std::size_t level_index(std::size_t level) const { return std::min(level, level_count_ + 1) - 1; }
+
   std::vector<ChipOrder> orders_;
   std::vector<std::vector<std::uint32_t>> by_pool_;  ///< [pool][chip] -> order.
   std::vector<std::string> pools_ = {""};

@@ -37,7 +37,7 @@ std::uint32_t capacity_of(const FreeMap& map, const GroupSlot& group, const Task
   if (!node.is_usable) {
     return 0;
   }
-  std::int64_t tasks = most;
+  std::int64_t tasks = std::min(most, need.per_node);
   if (need.cards > 0) {
     tasks = std::min<std::int64_t>(tasks, group.free_whole / need.cards);
   } else if (need.fraction > 0) {
@@ -52,8 +52,9 @@ std::uint32_t capacity_of(const FreeMap& map, const GroupSlot& group, const Task
   return static_cast<std::uint32_t>(tasks);
 }
 
-GangSearch::GangSearch(const FreeMap& map, const ChipOrder& order, const GangNeed& need, const OrderCounts* counts)
-    : map_(map), order_(order), need_(need), counts_(counts) {
+GangSearch::GangSearch(const FreeMap& map, const ChipOrder& order, const GangNeed& need, Scope scope,
+                       const OrderCounts* counts)
+    : map_(map), order_(order), need_(need), scope_(scope), counts_(counts) {
   if (counts_ == nullptr) {
     measure();
   }
@@ -61,19 +62,23 @@ GangSearch::GangSearch(const FreeMap& map, const ChipOrder& order, const GangNee
 
 void GangSearch::measure() {
   const std::size_t count = order_.groups.size();
-  tasks_.reserve(count);
-  task_sums_.reserve(count + 1);
-  free_sums_.reserve(count + 1);
-  task_sums_.push_back(0);
-  free_sums_.push_back(0);
-  for (const GroupRef ref : order_.groups) {
+  tasks_.resize(count);
+  task_sums_.resize(count + 1);
+  free_sums_.resize(count + 1);
+  for (std::uint32_t i = scope().begin; i < scope().end; ++i) {
+    const GroupRef ref = order_.groups[i];
     const GroupSlot& group = map_.group(ref);
     const bool is_allowed =
         need_.allowed == nullptr || (ref.node < need_.allowed->size() && (*need_.allowed)[ref.node]);
-    tasks_.push_back(is_allowed ? capacity_of(map_, group, need_.task, need_.max_tasks) : 0);
-    task_sums_.push_back(task_sums_.back() + tasks_.back());
-    free_sums_.push_back(free_sums_.back() + (map_.node(ref.node).is_usable ? group.free_whole : 0));
+    tasks_[i] = is_allowed ? capacity_of(map_, group, need_.task, need_.max_tasks) : 0;
+    task_sums_[i + 1] = task_sums_[i] + tasks_[i];
+    free_sums_[i + 1] = free_sums_[i] + (map_.node(ref.node).is_usable ? group.free_whole : 0);
   }
+}
+
+GangSearch::Range GangSearch::domains_at(std::size_t level) const {
+  const std::vector<std::uint32_t>& domains = order_.domains[level - 1];
+  return {.begin = domains[scope().begin], .end = domains[scope().end - 1] + 1};
 }
 
 std::uint32_t GangSearch::capacity(std::uint32_t position) const {
@@ -109,15 +114,17 @@ std::uint64_t GangSearch::slack(std::size_t level, std::uint32_t domain) const {
 std::uint64_t GangSearch::best_room(std::size_t level) const {
   std::uint64_t best = 0;
   if (level > 0) {
-    for (std::uint32_t domain = 0; domain < order_.levels[level - 1].size(); ++domain) {
-      best = std::max(best, room(level, domain));
+    const std::size_t at = std::min(level, scope_.level);
+    const Range domains = domains_at(at);
+    for (std::uint32_t domain = domains.begin; domain < domains.end; ++domain) {
+      best = std::max(best, room(at, domain));
     }
   } else if (counts_ == nullptr) {
-    best = *std::max_element(tasks_.begin(), tasks_.end());
+    best = *std::max_element(tasks_.begin() + scope().begin, tasks_.begin() + scope().end);
   } else if (need_.task.cards <= order_.most_cards) {
     for (const FreeClass at : classes_for(need_.task.cards)) {
-      best =
-          counts_->groups_in_class[at] > 0 ? std::max<std::uint64_t>(best, free_of_class(at) / need_.task.cards) : best;
+      const std::uint64_t tasks = free_of_class(at) / need_.task.cards;
+      best = tasks > best && tightest_leaf_with(at).has_value() ? tasks : best;
     }
   }
   return best;
@@ -146,7 +153,7 @@ std::optional<std::uint32_t> GangSearch::find_node(std::uint32_t tasks) {
     return find_node_by_class(tasks);
   }
   std::optional<std::pair<Fitness, std::uint32_t>> best;
-  for (std::uint32_t i = 0; i < tasks_.size(); ++i) {
+  for (std::uint32_t i = scope().begin; i < scope().end; ++i) {
     if (tasks_[i] >= tasks && (!best.has_value() || fitness(i) < best->first)) {
       best = {fitness(i), i};
     }
@@ -154,26 +161,39 @@ std::optional<std::uint32_t> GangSearch::find_node(std::uint32_t tasks) {
   return best.has_value() ? std::optional(best->second) : std::nullopt;
 }
 
-// The classes are in the order of Fitness; within one, the leaf with the least free.
+// Of the leaves that have a group of this class, the one with the least free.
+std::optional<std::uint32_t> GangSearch::tightest_leaf_with(FreeClass wanted) const {
+  if (counts_->groups_in_class[wanted] == 0) {
+    return std::nullopt;
+  }
+  const std::uint32_t* in_leaf = counts_->in_leaf.data() + std::size_t{wanted} * counts_->leaves;
+  const Range leaves = domains_at(1);
+  std::optional<std::uint32_t> leaf;
+  std::uint64_t least = UINT64_MAX;
+  for (std::uint32_t i = leaves.begin; i < leaves.end; ++i) {
+    if (in_leaf[i] > 0 && slack(1, i) < least) {
+      leaf = i;
+      least = slack(1, i);
+    }
+  }
+  return leaf;
+}
+
+// The classes are in the order of Fitness; within one, the tightest leaf.
 std::optional<std::uint32_t> GangSearch::find_node_by_class(std::uint32_t tasks) {
   const std::uint64_t cards = std::uint64_t{tasks} * need_.task.cards;
   if (cards > order_.most_cards) {
     return std::nullopt;
   }
   for (const FreeClass wanted : classes_for(need_.task.cards)) {
-    if (counts_->groups_in_class[wanted] == 0 || free_of_class(wanted) < cards) {
+    if (free_of_class(wanted) < cards) {
       continue;
     }
-    const std::uint32_t* in_leaf = counts_->in_leaf.data() + std::size_t{wanted} * counts_->leaves;
-    std::uint32_t leaf = 0;
-    std::uint64_t least = UINT64_MAX;
-    for (std::uint32_t i = 0; i < counts_->leaves; ++i) {
-      if (in_leaf[i] > 0 && slack(1, i) < least) {
-        leaf = i;
-        least = slack(1, i);
-      }
+    const std::optional<std::uint32_t> leaf = tightest_leaf_with(wanted);
+    if (!leaf.has_value()) {
+      continue;
     }
-    const Domain& range = order_.levels[0][leaf];
+    const Domain& range = order_.levels[0][*leaf];
     for (std::uint32_t i = range.begin; i < range.end; ++i) {
       if (counts_->classes[i] == wanted && capacity(i) >= tasks) {
         return i;
@@ -189,10 +209,11 @@ std::optional<Selection> GangSearch::select(std::uint32_t tasks, std::size_t top
   if (const std::optional<std::uint32_t> node = find_node(tasks)) {
     return Selection{.level = 0, .domain = {}, .seats = {{.position = *node, .tasks = tasks}}};
   }
-  for (std::size_t level = 1; level <= top_level && !is_unsure_; ++level) {
+  for (std::size_t level = 1; level <= std::min(top_level, scope_.level) && !is_unsure_; ++level) {
+    const Range domains = domains_at(level);
     std::optional<std::uint32_t> best;
     std::uint64_t least = UINT64_MAX;
-    for (std::uint32_t domain = 0; domain < order_.levels[level - 1].size(); ++domain) {
+    for (std::uint32_t domain = domains.begin; domain < domains.end; ++domain) {
       if (room(level, domain) >= tasks && slack(level, domain) < least) {
         best = domain;
         least = slack(level, domain);

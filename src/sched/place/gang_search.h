@@ -46,8 +46,14 @@ struct Selection {
 /// nodes it arrives at; or measures every node first. The first way ends unsure where the counts promised too much.
 class GangSearch {
  public:
+  /// A domain of the order that the search does not leave.
+  struct Scope {
+    std::size_t level = 1;  ///< From 1.
+    std::uint32_t domain = 0;
+  };
+
   /// Borrows all of them. `counts` may be nullptr: measure.
-  GangSearch(const FreeMap& map, const ChipOrder& order, const GangNeed& need, const OrderCounts* counts);
+  GangSearch(const FreeMap& map, const ChipOrder& order, const GangNeed& need, Scope scope, const OrderCounts* counts);
 
   /// At most this many tasks fit in one domain of `level` (0 node, 1 leaf ..., order.levels.size() the cluster); exact
   /// if measured.
@@ -57,6 +63,14 @@ class GangSearch {
   bool is_unsure() const { return is_unsure_; }
 
  private:
+  /// Indices of `order.levels[level - 1]` in the scope.
+  struct Range {
+    std::uint32_t begin = 0;
+    std::uint32_t end = 0;
+  };
+  Range domains_at(std::size_t level) const;
+  const Domain& scope() const { return order_.levels[scope_.level - 1][scope_.domain]; }
+  std::optional<std::uint32_t> tightest_leaf_with(FreeClass wanted) const;
   void measure();
   std::uint32_t capacity(std::uint32_t position) const;
   std::uint64_t room(std::size_t level, std::uint32_t domain) const;
@@ -73,9 +87,10 @@ class GangSearch {
   const FreeMap& map_;
   const ChipOrder& order_;
   const GangNeed& need_;
+  Scope scope_;
   const OrderCounts* counts_;
   bool is_unsure_ = false;
-  // Measured: running sums over the positions.
+  // Measured: running sums over the positions of the scope.
   std::vector<std::uint32_t> tasks_;
   std::vector<std::uint64_t> task_sums_;
   std::vector<std::uint64_t> free_sums_;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,12 +18,22 @@ struct TaskNeed {
   std::int64_t fraction = 0;  ///< Milli-cards below 1000; then `cards` is 0.
   std::int64_t cpus = 0;
   std::int64_t memory = 0;
+  std::uint32_t per_node = UINT32_MAX;  ///< Tasks that may share a node.
 
   std::int64_t milli_cards() const { return std::int64_t{cards} * kWholeCard + fraction; }
 };
 
 /// Which nodes a gang may use, by FreeMap's node index; shorter than the map: the rest may not.
 using NodeFilter = std::vector<bool>;
+
+/// All nodes of the map but these; nullptr, every node, if there are none. Cost: O(nodes / 64) and the list.
+std::shared_ptr<const NodeFilter> all_but(const FreeMap& map, std::span<const model::NodeId> nodes);
+
+/// The domain of `level` (1 leaf; above the fabric's levels: the whole cluster) around a node, by FreeMap's index.
+struct Vicinity {
+  std::uint32_t node = 0;
+  std::size_t level = 1;
+};
 
 struct GangNeed {
   TaskNeed task = {};
@@ -32,6 +43,7 @@ struct GangNeed {
   std::optional<std::size_t> preferred_level = {};
   std::string pool = {};                                ///< Empty: every node.
   std::shared_ptr<const NodeFilter> allowed = nullptr;  ///< nullptr: every node (of the pool).
+  std::optional<Vicinity> within = {};                  ///< Only there.
 };
 
 }  // namespace busbar::sched::place

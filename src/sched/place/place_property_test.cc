@@ -135,6 +135,53 @@ RC_GTEST_PROP(FreeIndexProperty, IsWhatAScanWouldCount, (std::uint64_t seed)) {
   }
 }
 
+// The nodes of a domain, as the bound and as a filter, for the counts and for the measure.
+RC_GTEST_PROP(PlacerProperty, StaysInTheDomainThatItIsBoundTo, (std::uint64_t seed)) {
+  Ground ground(seed, 40);
+  for (int i = 0; i < 60; ++i) {
+    ground.step();
+    GangNeed bound = ground.make_need();
+    const Vicinity around = {.node = static_cast<std::uint32_t>(ground.dice.roll(ground.map.node_count())),
+                             .level = 1 + ground.dice.roll(5)};
+    NodeFilter inside(ground.map.node_count(), false);
+    for (const std::uint32_t node : ground.fabric->nodes_around(around.node, around.level)) {
+      inside[node] = bound.allowed == nullptr || (*bound.allowed)[node];
+    }
+    GangNeed filtered = bound;
+    filtered.allowed = std::make_shared<const NodeFilter>(inside);
+    bound.within = around;
+    FreeMap uncounted = ground.map;
+    uncounted.detach();
+    const auto expected = Placer(uncounted, *ground.fabric).place(filtered);
+    const auto measured = Placer(uncounted, *ground.fabric).place(bound);
+    RC_ASSERT(measured.has_value() == expected.has_value());
+    RC_ASSERT(!expected.has_value() || measured->placement == expected->placement);
+    const auto counted = Placer(ground.map, *ground.fabric).place(bound);
+    RC_ASSERT(counted.has_value() == expected.has_value());
+    if (counted.has_value()) {
+      RC_ASSERT(counted->placement.tasks.size() == expected->placement.tasks.size());
+      for (const model::TaskPlacement& task : counted->placement.tasks) {
+        RC_ASSERT(inside[ground.map.find_node(task.node)->index]);
+      }
+    }
+  }
+}
+
+// A domain is the nodes whose paths say so; the smallest that has two nodes is where their paths meet.
+RC_GTEST_PROP(FabricOrderProperty, FindsTheSmallestDomainAroundNodes, (std::uint64_t seed)) {
+  Ground ground(seed, 30);
+  const FabricOrder& fabric = *ground.fabric;
+  const auto node = static_cast<std::uint32_t>(ground.dice.roll(ground.map.node_count()));
+  for (std::size_t level = 1; level <= fabric.level_count() + 1; ++level) {
+    const std::vector<std::uint32_t> around = fabric.nodes_around(node, level);
+    for (std::uint32_t other = 0; other < ground.map.node_count(); ++other) {
+      const bool is_near = std::find(around.begin(), around.end(), other) != around.end();
+      const std::vector<std::uint32_t> both = {node, other};
+      RC_ASSERT(is_near == (fabric.common_level(both) <= level));
+    }
+  }
+}
+
 RC_GTEST_PROP(FreeMapProperty, ComesBackToItsStartWhenAllIsReleased, (std::uint64_t seed)) {
   Ground ground(seed, 20);
   for (int i = 0; i < 40; ++i) ground.step();

@@ -50,6 +50,19 @@ std::vector<GangNeed> needs_of(const JobRequest& request, const FreeMap& map) {
   return needs;
 }
 
+std::shared_ptr<const NodeFilter> all_but(const FreeMap& map, std::span<const model::NodeId> nodes) {
+  if (nodes.empty()) {
+    return nullptr;
+  }
+  auto filter = std::make_shared<NodeFilter>(map.node_count(), true);
+  for (const model::NodeId id : nodes) {
+    if (const NodeSlot* node = map.find_node(id)) {
+      (*filter)[node->index] = false;
+    }
+  }
+  return filter;
+}
+
 namespace {
 
 std::uint32_t order_index(const FabricOrder& fabric, const GangNeed& need) {
@@ -69,7 +82,8 @@ const ChipOrder* Placer::order_for(const GangNeed& need) const {
 
 // Only whole cards are counted by domain, and only on the fabric that the map knows.
 const OrderCounts* Placer::counts_for(const GangNeed& need) const {
-  return map_.fabric() == &order_ && need.task.cards > 0 ? map_.counts(order_index(order_, need)) : nullptr;
+  const bool is_counted = map_.fabric() == &order_ && need.task.cards > 0 && need.task.per_node == UINT32_MAX;
+  return is_counted ? map_.counts(order_index(order_, need)) : nullptr;
 }
 
 std::size_t Placer::clamp_level(std::optional<std::size_t> level) const {
@@ -77,14 +91,25 @@ std::size_t Placer::clamp_level(std::optional<std::size_t> level) const {
   return level.has_value() ? std::min(*level, order_.level_count()) : cluster;
 }
 
+std::optional<GangSearch::Scope> Placer::scope_for(const GangNeed& need) const {
+  const std::size_t cluster = order_.level_count() + 1;
+  if (!need.within.has_value()) {
+    return GangSearch::Scope{.level = cluster};
+  }
+  const std::size_t level = std::min(need.within->level, cluster);
+  const std::optional<std::uint32_t> domain = order_.domain_around(order_index(order_, need), need.within->node, level);
+  return domain.has_value() ? std::optional(GangSearch::Scope{.level = level, .domain = *domain}) : std::nullopt;
+}
+
 std::uint32_t Placer::largest_domain(const GangNeed& need, std::optional<std::size_t> level) const {
   const ChipOrder* order = order_for(need);
-  if (order == nullptr) {
+  const std::optional<GangSearch::Scope> scope = order == nullptr ? std::nullopt : scope_for(need);
+  if (!scope.has_value()) {
     return 0;
   }
   GangNeed any_number = need;
   any_number.max_tasks = UINT32_MAX;
-  const GangSearch search(map_, *order, any_number, nullptr);
+  const GangSearch search(map_, *order, any_number, *scope, nullptr);
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(search.best_room(clamp_level(level)), UINT32_MAX));
 }
 
@@ -96,7 +121,8 @@ std::optional<Selection> Placer::select_within(const GangNeed& need, GangSearch&
 
 std::optional<Selection> Placer::select(const GangNeed& need) const {
   const ChipOrder* order = order_for(need);
-  if (order == nullptr) {
+  const std::optional<GangSearch::Scope> scope = order == nullptr ? std::nullopt : scope_for(need);
+  if (!scope.has_value()) {
     return std::nullopt;
   }
   const auto with = [&](GangSearch search) -> std::pair<std::optional<Selection>, bool> {
@@ -110,12 +136,12 @@ std::optional<Selection> Placer::select(const GangNeed& need) const {
     return {std::move(selection), search.is_unsure()};
   };
   if (const OrderCounts* counts = counts_for(need)) {
-    auto [selection, is_unsure] = with(GangSearch(map_, *order, need, counts));
+    auto [selection, is_unsure] = with(GangSearch(map_, *order, need, *scope, counts));
     if (!is_unsure) {
       return std::move(selection);
     }
   }
-  return with(GangSearch(map_, *order, need, nullptr)).first;
+  return with(GangSearch(map_, *order, need, *scope, nullptr)).first;
 }
 
 std::uint32_t Placer::count_fitting(const GangNeed& need) const {

@@ -48,6 +48,8 @@ class Placer {
   std::optional<Selection> select(const GangNeed& need) const;
   std::optional<Selection> select_within(const GangNeed& need, GangSearch& search, std::size_t top_level) const;
   const ChipOrder* order_for(const GangNeed& need) const;
+  /// The whole cluster, or the part that the need bounds itself to; nullopt: that has no such cards.
+  std::optional<GangSearch::Scope> scope_for(const GangNeed& need) const;
   const OrderCounts* counts_for(const GangNeed& need) const;
   std::size_t clamp_level(std::optional<std::size_t> level) const;
 
