@@ -35,8 +35,8 @@ std::vector<model::AcceleratorRequest> requested_cards(const model::JobSpec& spe
   return {};
 }
 
-chip::CardNeeds card_needs(const model::JobSpec& spec) {
-  return {.precision = spec.precision,
+chip::CardNeeds card_needs(const model::JobSpec& spec, const model::AcceleratorRequest& request) {
+  return {.precision = request.precision.empty() ? spec.precision : request.precision,
           .memory = spec.resources.min_card_memory,
           .gflops = spec.resources.min_card_gflops,
           .link_mbps = spec.resources.min_card_link_mbps};
@@ -46,7 +46,7 @@ Result<std::vector<model::AcceleratorRequest>> expand_accelerators(const chip::C
                                                                    const model::JobSpec& spec) {
   std::vector<model::AcceleratorRequest> expanded;
   for (const model::AcceleratorRequest& request : requested_cards(spec)) {
-    TRY_ASSIGN(const std::vector<std::string> chips, chips_for(catalogue, request, card_needs(spec)));
+    TRY_ASSIGN(const std::vector<std::string> chips, chips_for(catalogue, request, card_needs(spec, request)));
     for (const std::string& chip : chips) {
       const bool is_known = std::any_of(expanded.begin(), expanded.end(), [&](const model::AcceleratorRequest& other) {
         return other.chip == chip && other.per_node == request.per_node;
@@ -61,7 +61,7 @@ void check_chips(const chip::Catalogue& catalogue, launch::ParsedJob& job) {
   const std::string field = job.spec.any_of.empty() ? "resources.accelerators" : "any_of";
   const auto position = job.positions.find(field);
   for (const model::AcceleratorRequest& request : requested_cards(job.spec)) {
-    const auto chips = chips_for(catalogue, request, card_needs(job.spec));
+    const auto chips = chips_for(catalogue, request, card_needs(job.spec, request));
     if (chips) continue;
     job.diagnostics.push_back({.position = position == job.positions.end() ? TextPosition{} : position->second,
                                .field = field,

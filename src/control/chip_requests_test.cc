@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "chip/builtin_catalogue.h"
 
 namespace busbar::control {
@@ -56,6 +58,15 @@ TEST(ChipRequests, MinimaAndPrecisionChooseAmongTheChips) {
   EXPECT_EQ(chips_of("run: x\nresources: {accelerators: A100:1, min_card_memory: 80GiB, min_card_link: 600}"),
             Chips{"nvidia-a100-sxm4-80gb:1"});
   EXPECT_GT(chips_of("run: x\nprecision: int8\nresources: {accelerators: 1}").size(), 30u);
+}
+
+TEST(ChipRequests, ARequestMayNameItsOwnPrecision) {
+  const Chips fp8 = chips_of("run: x\nany_of: ['nvidia:1@fp8', 'A100-SXM4-80GB:1@int8']");
+  EXPECT_EQ(fp8.back(), "nvidia-a100-sxm4-80gb:1");
+  EXPECT_EQ(std::count(fp8.begin(), fp8.end(), "nvidia-h100-sxm5:1"), 1);
+  EXPECT_EQ(std::count(fp8.begin(), fp8.end(), "nvidia-a100-pcie-80gb:1"), 0) << "no fp8";
+  EXPECT_EQ(chips_of("run: x\nresources: {accelerators: '1@int8'}"),
+            chips_of("run: x\nprecision: int8\nresources: {accelerators: 1}"));
 }
 
 TEST(ChipRequests, AnUnknownOrUnmeetableRequestIsAnErrorAtItsPlace) {

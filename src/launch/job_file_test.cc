@@ -103,9 +103,25 @@ slurm_environment: true
   EXPECT_TRUE(spec.slurm_environment);
 }
 
+TEST(JobFile, ReadsWhereTheGangMayGo) {
+  const model::JobSpec spec = spec_of(
+      "run: x\nnodes: [8, 2, 4]\nmax_tasks_per_node: 1\nlabels: {tier: noisy}\narray: 0-3\n"
+      "avoid: [label:tier=noisy, name:eval, array, array]\nany_of: ['H100:8@fp8', 8]\n");
+  EXPECT_EQ(spec.min_nodes, 2u);
+  EXPECT_EQ(spec.max_nodes, 8u);
+  EXPECT_EQ(spec.sizes, (std::vector<std::uint32_t>{2, 4, 8}));
+  EXPECT_EQ(spec.max_tasks_per_node, 1u);
+  EXPECT_EQ(spec.labels, (std::map<std::string, std::string>{{"tier", "noisy"}}));
+  EXPECT_EQ(spec.avoid, (std::vector<std::string>{"label:tier=noisy", "name:eval", "array"}));
+  EXPECT_EQ(spec.any_of[0].precision, "fp8");
+}
+
 TEST(JobFile, JsonOfASpecIsAJobFileOfTheSameSpec) {
   for (const char* text :
-       {"run: echo", "type: dev", "run: x\nresources: {accelerators: 'H100:0.5'}\nports: [http, 80]\narray: [5]",
+       {"run: echo",
+        "run: x\nnodes: 2,4,8\nmax_tasks_per_node: 2\nlabels: {a: b}\navoid: [name:x, label:a=b]\n"
+        "resources: {accelerators: '8@bf16'}",
+        "type: dev", "run: x\nresources: {accelerators: 'H100:0.5'}\nports: [http, 80]\narray: [5]",
         "run: \"#!/bin/sh\\necho 'a: b'\"\nenv: {A: ''}\ntime_limit: 1500ms\nvolumes: [/a:/b:ro]\nworkdir: /w\n"
         "checkpoint: {path: /b/c, signal: SIGINT}\nrestart: 2\nresources: {cpus: 0.25, memory: 5000001}\n"
         "nodes: 2..3\nany_of: [H100:8, 2]\nefficiency: {flops_per_token: 1.5e9, precision: bf16}"}) {

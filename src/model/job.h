@@ -31,6 +31,8 @@ enum class ExitClass {
 struct AcceleratorRequest {
   std::string chip = {};  ///< As the user wrote it, or an id of the catalogue. Empty: any but "cpu". "cpu": CPU cards.
   MilliCards per_node = {};
+  /// What it must compute in: "fp8"; chooses among the chips that a name means. Empty: the job's own.
+  std::string precision = {};
   friend bool operator==(const AcceleratorRequest&, const AcceleratorRequest&) = default;
 };
 
@@ -109,10 +111,17 @@ struct JobSpec {
   std::vector<SecretRef> secrets = {};
   std::uint32_t min_nodes = 1;
   std::uint32_t max_nodes = 1;
-  std::uint32_t procs_per_node = 0;  ///< 0: one per whole card, at least 1.
+  /// Gang sizes that the job accepts, ascending, the first `min_nodes`, the last `max_nodes`; empty: all between.
+  std::vector<std::uint32_t> sizes = {};
+  std::uint32_t max_tasks_per_node = 0;  ///< Tasks of the job that may share a node; 0: no bound.
+  std::uint32_t procs_per_node = 0;      ///< 0: one per whole card, at least 1.
   Resources resources = {};
   std::string precision = {};
   std::vector<AcceleratorRequest> any_of = {};  ///< In order of preference; used instead of resources.accelerators.
+  std::map<std::string, std::string> labels = {};
+  /// Jobs never to share a node with, nor they with this one: "label:KEY=VALUE", "name:NAME", "array" (the other
+  /// members of the same array).
+  std::vector<std::string> avoid = {};
   std::string project = "default";
   std::string queue = "default";
   std::int32_t priority = 0;

@@ -213,26 +213,39 @@ Result<EfficiencyHint> efficiency_from_json(const Json& json) {
   return hint;
 }
 
-std::map<std::string, std::string> env_from(ObjectReader& reader) {
-  std::map<std::string, std::string> env;
-  const Json* member = reader.take("env");
+void set_texts_by_name(Json& json, const char* key, const std::map<std::string, std::string>& texts) {
+  if (texts.empty()) {
+    return;
+  }
+  Json object = Json::object();
+  for (const auto& [name, value] : texts) {
+    object.set(name, value);
+  }
+  json.set(key, std::move(object));
+}
+
+std::map<std::string, std::string> texts_by_name(ObjectReader& reader, const char* key) {
+  std::map<std::string, std::string> texts;
+  const Json* member = reader.take(key);
   if (member == nullptr) {
-    return env;
+    return texts;
   }
   if (!member->is_object()) {
-    reader.fail("env", "not an object");
+    reader.fail(key, "not an object");
   }
   for (const auto& [name, value] : member->members()) {
     if (!value.is_string()) {
-      reader.fail("env", "value of \"" + name + "\" is not a text");
+      reader.fail(key, "value of \"" + name + "\" is not a text");
     }
-    env[name] = value.as_string();
+    texts[name] = value.as_string();
   }
-  return env;
+  return texts;
 }
 
 /// Where the job runs and how its tasks are started: the second half of `to_json(JobSpec)`.
 void add_placement_fields(Json& json, const JobSpec& spec) {
+  set_texts_by_name(json, "labels", spec.labels);
+  set_list(json, "avoid", spec.avoid, [](const std::string& other) { return Json(other); });
   json.set("project", spec.project);
   json.set("queue", spec.queue);
   json.set("priority", spec.priority);
@@ -269,6 +282,8 @@ void add_placement_fields(Json& json, const JobSpec& spec) {
 }
 
 void read_placement_fields(ObjectReader& reader, JobSpec& spec) {
+  spec.labels = texts_by_name(reader, "labels");
+  spec.avoid = reader.texts("avoid");
   spec.project = reader.text("project", spec.project);
   spec.queue = reader.text("queue", spec.queue);
   spec.priority = static_cast<std::int32_t>(reader.integer("priority", kMinI32, kMaxI32, 0));
@@ -301,19 +316,14 @@ Json to_json(const JobSpec& spec) {
   set_text(json, "workdir", spec.workdir);
   set_text(json, "setup", spec.setup);
   set_text(json, "run", spec.run);
-  if (!spec.env.empty()) {
-    Json env = Json::object();
-    for (const auto& [name, value] : spec.env) {
-      env.set(name, value);
-    }
-    json.set("env", std::move(env));
-  }
+  set_texts_by_name(json, "env", spec.env);
   set_list(json, "secrets", spec.secrets, [](const SecretRef& secret) { return to_json(secret); });
   if (spec.min_nodes == spec.max_nodes) {
     json.set("nodes", spec.min_nodes);
   } else {
-    json.set("nodes", format_nodes(spec.min_nodes, spec.max_nodes));
+    json.set("nodes", format_gang_sizes({spec.min_nodes, spec.max_nodes, spec.sizes}));
   }
+  set_number(json, "max_tasks_per_node", spec.max_tasks_per_node);
   set_number(json, "procs_per_node", spec.procs_per_node);
   if (spec.resources != Resources{}) {
     json.set("resources", to_json(spec.resources));
@@ -334,12 +344,14 @@ Result<JobSpec> job_spec_from_json(const Json& json) {
   spec.workdir = reader.text("workdir");
   spec.setup = reader.text("setup");
   spec.run = reader.text("run");
-  spec.env = env_from(reader);
+  spec.env = texts_by_name(reader, "env");
   spec.secrets = reader.list<SecretRef>("secrets", secret_from_json);
-  const auto nodes = reader.parsed<std::pair<std::uint32_t, std::uint32_t>>(
-      "nodes", {1, 1}, [](std::string_view text) { return parse_nodes(text); });
-  spec.min_nodes = nodes.first;
-  spec.max_nodes = nodes.second;
+  const auto nodes =
+      reader.parsed<GangSizes>("nodes", {}, [](std::string_view text) { return parse_gang_sizes(text); });
+  spec.min_nodes = nodes.min_nodes;
+  spec.max_nodes = nodes.max_nodes;
+  spec.sizes = nodes.sizes;
+  spec.max_tasks_per_node = static_cast<std::uint32_t>(reader.integer("max_tasks_per_node", 0, kMaxU32, 0));
   spec.procs_per_node = static_cast<std::uint32_t>(reader.integer("procs_per_node", 0, kMaxU32, 0));
   spec.resources = reader.nested<Resources>("resources", {}, resources_from_json);
   spec.precision = reader.text("precision");

@@ -45,6 +45,18 @@ Result<std::uint32_t> parse_bounded(std::string_view text, std::int64_t low, std
   return static_cast<std::uint32_t>(*value);
 }
 
+Result<std::string> parse_precision(std::string_view text) {
+  std::string name = to_lower(text);
+  const auto& names = precision_names();
+  if (std::find(names.begin(), names.end(), name) == names.end()) {
+    const auto nearest = nearest_name(name, names);
+    return make_error(ErrorCode::kInvalidArgument,
+                      "\"" + std::string(text) + "\" is no precision" +
+                          (nearest ? "; did you mean " + *nearest + "?" : "; use bf16, fp8, int8 or their like"));
+  }
+  return name;
+}
+
 /// One item of an array's list: "5", "5-9", "5-9:2".
 Result<void> append_array_item(std::string_view item, std::vector<std::uint32_t>& indices) {
   std::uint32_t step = 1;
@@ -77,12 +89,22 @@ Result<void> append_array_item(std::string_view item, std::vector<std::uint32_t>
 
 }  // namespace
 
+const std::vector<std::string>& precision_names() {
+  static const std::vector<std::string> kNames = {"fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp4", "int8", "int4"};
+  return kNames;
+}
+
 Result<AcceleratorRequest> parse_accelerators(std::string_view text) {
   const std::string_view whole = trim(text);
   if (whole.empty()) {
     return make_error(ErrorCode::kInvalidArgument, "empty; " + std::string(kAcceleratorForms));
   }
   AcceleratorRequest request{.per_node = {1000}};
+  if (const auto at = whole.rfind('@'); at != std::string_view::npos) {
+    TRY_ASSIGN(request, parse_accelerators(whole.substr(0, at)));
+    TRY_ASSIGN(request.precision, parse_precision(trim(whole.substr(at + 1))));
+    return request;
+  }
   std::string_view chip = whole;
   const auto colon = whole.rfind(':');
   if (colon != std::string_view::npos) {
@@ -103,7 +125,8 @@ Result<AcceleratorRequest> parse_accelerators(std::string_view text) {
 
 std::string format_accelerators(const AcceleratorRequest& request) {
   const std::string count = format_milli(request.per_node.value);
-  return request.chip.empty() ? count : request.chip + ":" + count;
+  return (request.chip.empty() ? count : request.chip + ":" + count) +
+         (request.precision.empty() ? "" : "@" + request.precision);
 }
 
 Result<std::pair<std::uint32_t, std::uint32_t>> parse_nodes(std::string_view text) {
@@ -124,6 +147,41 @@ Result<std::pair<std::uint32_t, std::uint32_t>> parse_nodes(std::string_view tex
 std::string format_nodes(std::uint32_t min_nodes, std::uint32_t max_nodes) {
   const std::string low = std::to_string(min_nodes);
   return min_nodes == max_nodes ? low : low + ".." + std::to_string(max_nodes);
+}
+
+Result<GangSizes> parse_gang_sizes(std::string_view text) {
+  GangSizes gang;
+  if (text.find(',') == std::string_view::npos) {
+    TRY_ASSIGN(const auto range, parse_nodes(text));
+    return GangSizes{.min_nodes = range.first, .max_nodes = range.second};
+  }
+  for (const std::string_view item : split(text, ',')) {
+    TRY_ASSIGN(const std::uint32_t size, parse_bounded(trim(item), 1, kMaxNodes, "number of nodes"));
+    gang.sizes.push_back(size);
+  }
+  std::sort(gang.sizes.begin(), gang.sizes.end());
+  gang.sizes.erase(std::unique(gang.sizes.begin(), gang.sizes.end()), gang.sizes.end());
+  if (gang.sizes.size() > kMaxGangSizes) {
+    return make_error(ErrorCode::kInvalidArgument, std::to_string(gang.sizes.size()) + " gang sizes; at most " +
+                                                       std::to_string(kMaxGangSizes) + " are allowed");
+  }
+  gang.min_nodes = gang.sizes.front();
+  gang.max_nodes = gang.sizes.back();
+  if (gang.sizes.size() == 1) {
+    gang.sizes.clear();
+  }
+  return gang;
+}
+
+std::string format_gang_sizes(const GangSizes& sizes) {
+  if (sizes.sizes.empty()) {
+    return format_nodes(sizes.min_nodes, sizes.max_nodes);
+  }
+  std::string text;
+  for (const std::uint32_t size : sizes.sizes) {
+    text += (text.empty() ? "" : ",") + std::to_string(size);
+  }
+  return text;
 }
 
 Result<ArrayRange> parse_array(std::string_view text) {

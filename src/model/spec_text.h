@@ -15,7 +15,8 @@ namespace busbar::model {
 // The short texts that job files, the API and the command line share for values of more than one number. Each pair
 // round-trips: parse(format(x)) == x. Pure; errors are kInvalidArgument and name the allowed forms.
 
-/// "H100:8", "H100:0.5", "H100" (one), "8" (any chip), "cpu:2". Spaces around the parts are allowed.
+/// "H100:8", "H100:0.5", "H100" (one), "8" (any chip), "cpu:2", "8@fp8" (chips that compute in fp8). Spaces around the
+/// parts are allowed.
 Result<AcceleratorRequest> parse_accelerators(std::string_view text);
 std::string format_accelerators(const AcceleratorRequest& request);
 
@@ -23,6 +24,19 @@ std::string format_accelerators(const AcceleratorRequest& request);
 inline constexpr std::uint32_t kMaxNodes = 10'000;
 Result<std::pair<std::uint32_t, std::uint32_t>> parse_nodes(std::string_view text);
 std::string format_nodes(std::uint32_t min_nodes, std::uint32_t max_nodes);
+/// Also "2,4,8": only these gang sizes, ascending when read; empty for the forms above.
+struct GangSizes {
+  std::uint32_t min_nodes = 1;
+  std::uint32_t max_nodes = 1;
+  std::vector<std::uint32_t> sizes = {};
+  friend bool operator==(const GangSizes&, const GangSizes&) = default;
+};
+inline constexpr std::size_t kMaxGangSizes = 64;
+Result<GangSizes> parse_gang_sizes(std::string_view text);
+std::string format_gang_sizes(const GangSizes& sizes);
+
+/// What precisions chips and jobs may name: "fp64" ... "int4".
+const std::vector<std::string>& precision_names();
 
 /// The members of an array job and how many of them run at once (0: all).
 struct ArrayRange {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,29 @@ TEST(Accelerators, RefusesWhatIsNoCount) {
     SCOPED_TRACE(text);
     EXPECT_FALSE(parse_accelerators(text));
   }
+}
+
+TEST(Accelerators, ReadWhatTheCardsMustComputeIn) {
+  for (const auto& [text, chip, precision] : std::vector<std::array<const char*, 3>>{
+           {"H100:8@fp8", "H100", "fp8"}, {"8 @ BF16", "", "bf16"}, {"cpu@fp32", "cpu", "fp32"}}) {
+    SCOPED_TRACE(text);
+    const auto request = parse_accelerators(text);
+    ASSERT_TRUE(request) << request.error().to_string();
+    EXPECT_EQ(request->chip, chip);
+    EXPECT_EQ(request->precision, precision);
+    EXPECT_EQ(parse_accelerators(format_accelerators(*request)), request);
+  }
+  EXPECT_EQ(parse_accelerators("8@bf61").error().message, "\"bf61\" is no precision; did you mean bf16?");
+}
+
+TEST(Nodes, ReadsSizesThatAGangMayHave) {
+  EXPECT_EQ(*parse_gang_sizes("8, 2,4,2"), (GangSizes{2, 8, {2, 4, 8}}));
+  EXPECT_EQ(*parse_gang_sizes("2..8"), (GangSizes{2, 8, {}}));
+  EXPECT_EQ(*parse_gang_sizes("4,4"), (GangSizes{4, 4, {}}));
+  EXPECT_EQ(format_gang_sizes({2, 8, {2, 4, 8}}), "2,4,8");
+  EXPECT_EQ(format_gang_sizes({2, 8, {}}), "2..8");
+  EXPECT_FALSE(parse_gang_sizes("2,,8"));
+  EXPECT_FALSE(parse_gang_sizes("2,four"));
 }
 
 TEST(Nodes, ReadsOneNumberAndARange) {

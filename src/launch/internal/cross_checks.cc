@@ -101,6 +101,22 @@ void check_cards(Reader& reader) {
   }
 }
 
+void check_placement(Reader& reader) {
+  JobSpec& spec = reader.spec();
+  if (std::find(spec.avoid.begin(), spec.avoid.end(), "array") != spec.avoid.end() && spec.array.empty() &&
+      !spec.array_index) {
+    reader.error_at("avoid", "\"array\" means the other members of an array, and this job is none",
+                    "add array: 0-7, or name the jobs: name:NAME");
+  }
+  if (spec.max_tasks_per_node > 0 && reader.has("topology.required") && spec.topology.level == "node" &&
+      spec.min_nodes > spec.max_tasks_per_node) {
+    reader.error_at(
+        "max_tasks_per_node",
+        fmt::format("{} tasks must be on one node, which may have {}", spec.min_nodes, spec.max_tasks_per_node),
+        "raise it, or leave out topology.required");
+  }
+}
+
 void check_launcher(Reader& reader) {
   JobSpec& spec = reader.spec();
   if (!reader.has("launcher") && (spec.type == JobType::kDev || asks_for_fraction(spec))) {
@@ -148,6 +164,7 @@ void check_secrets(Reader& reader) {
 void check_across_fields(Reader& reader) {
   check_program(reader);
   check_cards(reader);
+  check_placement(reader);
   check_launcher(reader);
   check_lifecycle(reader);
   check_secrets(reader);

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "launch/internal/field_kinds.h"
 #include "launch/internal/value_readers.h"
+#include "model/spec_text.h"
 
 namespace busbar::launch::internal {
 namespace {
@@ -187,15 +188,15 @@ const Section& topology_section() {
 
 const Section& efficiency_section() {
   static const Section kSection = {
-      .fields = {
-          count_field({.name = "flops_per_token", .help = "Forward and backward FLOPs of one token: 6e9."},
-                      [](JobSpec& spec, std::int64_t value) { spec.efficiency.flops_per_token = value; }),
-          count_field({.name = "flops_per_sample", .help = "Forward and backward FLOPs of one sample."},
-                      [](JobSpec& spec, std::int64_t value) { spec.efficiency.flops_per_sample = value; }),
-          count_field({.name = "parameters", .help = "Of the model: 7B. Counts 6 FLOPs a parameter and token."},
-                      [](JobSpec& spec, std::int64_t value) { spec.efficiency.parameters = value; }),
-          choice_field({.name = "precision", .help = "Which peak of the chip to compare with."}, precision_names(),
-                       [](JobSpec& spec, std::string value) { spec.efficiency.precision = std::move(value); })}};
+      .fields = {count_field({.name = "flops_per_token", .help = "Forward and backward FLOPs of one token: 6e9."},
+                             [](JobSpec& spec, std::int64_t value) { spec.efficiency.flops_per_token = value; }),
+                 count_field({.name = "flops_per_sample", .help = "Forward and backward FLOPs of one sample."},
+                             [](JobSpec& spec, std::int64_t value) { spec.efficiency.flops_per_sample = value; }),
+                 count_field({.name = "parameters", .help = "Of the model: 7B. Counts 6 FLOPs a parameter and token."},
+                             [](JobSpec& spec, std::int64_t value) { spec.efficiency.parameters = value; }),
+                 choice_field({.name = "precision", .help = "Which peak of the chip to compare with."},
+                              model::precision_names(),
+                              [](JobSpec& spec, std::string value) { spec.efficiency.precision = std::move(value); })}};
   return kSection;
 }
 

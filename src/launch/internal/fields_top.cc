@@ -79,9 +79,15 @@ std::vector<Field> program_fields() {
 std::vector<Field> scheduling_fields() {
   return {
       custom_field({.name = "nodes",
-                    .help = "Tasks of the gang, one a node: 4, or 2..8 for what is free. Default: 1.",
+                    .help = "Tasks of the gang: 4; 2..8 for what is free; 2,4,8 for these sizes only. Default: 1.",
                     .aliases = {"num_nodes", "nnodes"}},
-                   schema_of_types({"integer", "string"}), read_nodes),
+                   schema_any_of({schema_of_types({"integer", "string"}),
+                                  Json::object({{"type", "array"}, {"items", schema_of_types({"integer"})}})}),
+                   read_nodes),
+      integer_field(
+          {.name = "max_tasks_per_node", .help = "Tasks of the job that may share a node. Default: any."}, 1,
+          model::kMaxNodes,
+          [](JobSpec& spec, std::int64_t value) { spec.max_tasks_per_node = static_cast<std::uint32_t>(value); }),
       integer_field({.name = "procs_per_node",
                      .help = "Processes in each task. Default: one per whole card, at least 1.",
                      .aliases = {"nproc_per_node", "ntasks_per_node", "ntasks-per-node"}},
@@ -89,9 +95,18 @@ std::vector<Field> scheduling_fields() {
                     [](JobSpec& spec, std::int64_t value) { spec.procs_per_node = static_cast<std::uint32_t>(value); }),
       section_field({.name = "resources", .help = "What each node of the gang gives its task."}, resources_section()),
       choice_field({.name = "precision", .help = "What the job computes in: which peak its MFU is compared with."},
-                   precision_names(), [](JobSpec& spec, std::string value) { spec.precision = std::move(value); }),
+                   model::precision_names(),
+                   [](JobSpec& spec, std::string value) { spec.precision = std::move(value); }),
       custom_field({.name = "any_of", .help = "Accelerators to choose from, best first: [H100:8, A100:8]."},
                    Json::object({{"type", "array"}, {"items", accelerators_schema()}}), read_any_of),
+      custom_field({.name = "labels", .help = "Short texts by name, for other jobs to keep away from: {tier: noisy}."},
+                   Json::object({{"type", "object"}, {"additionalProperties", schema_of_types({"string"})}}),
+                   read_labels),
+      list_field({.name = "avoid",
+                  .help = "Jobs never to share a node with, nor they with this one: label:KEY=VALUE, name:NAME, array "
+                          "(other members of the array).",
+                  .aliases = {"anti_affinity"}},
+                 schema_of_types({"string"}), read_avoid),
       text_field(
           {.name = "project", .help = "Default: default.", .aliases = {"account"}},
           [](JobSpec& spec, std::string value) { spec.project = std::move(value); }, check_name),

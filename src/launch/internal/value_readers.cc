@@ -14,6 +14,14 @@
 namespace busbar::launch::internal {
 namespace {
 
+/// A label's key or value: what may stand in "label:KEY=VALUE".
+bool is_label_text(std::string_view text) {
+  return !text.empty() && text.size() <= 63 && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.' || c == '/';
+  });
+}
+
 /// "H100:8", 8, or a map of one entry {H100: 8}, as SkyPilot and Kubernetes write it.
 std::optional<model::AcceleratorRequest> read_one_request(Reader& reader, const YamlNode& node) {
   if (node.kind == YamlNode::Kind::kMap && node.entries.size() == 1 &&
@@ -129,11 +137,6 @@ Json text_schema() {
 }
 
 }  // namespace
-
-const std::vector<std::string>& precision_names() {
-  static const std::vector<std::string> kNames = {"fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp4", "int8", "int4"};
-  return kNames;
-}
 
 void read_accelerators(Reader& reader, const YamlNode& node) {
   // Kubernetes' names of resources say whose cards are meant.
@@ -307,19 +310,67 @@ Json script_schema() {
 }
 
 void read_nodes(Reader& reader, const YamlNode& node) {
-  const auto text = reader.scalar(node, "a number of nodes like 4 or 2..8");
-  if (!text) {
+  std::string text;
+  if (node.kind == YamlNode::Kind::kSequence) {
+    reader.read_items(node, [&text](Reader& items, const YamlNode& item) {
+      if (const auto size = items.scalar(item, "a number of nodes")) {
+        text += (text.empty() ? "" : ",") + *size;
+      }
+    });
+  } else if (const auto scalar = reader.scalar(node, "a number of nodes like 4, 2..8 or 2,4,8")) {
+    text = *scalar;
+  } else {
     return;
   }
-  const auto dash = text->find('-');
+  const auto dash = text.find('-');
   if (dash != std::string::npos && dash > 0) {
-    reader.error(node, fmt::format("\"{}\" is not a number of nodes", *text), "write a range as 2..8");
+    reader.error(node, fmt::format("\"{}\" is not a number of nodes", text), "write a range as 2..8");
     return;
   }
-  if (const auto nodes = reader.value_or_report(node, model::parse_nodes(*text))) {
-    reader.spec().min_nodes = nodes->first;
-    reader.spec().max_nodes = nodes->second;
+  if (auto nodes = reader.value_or_report(node, model::parse_gang_sizes(text))) {
+    reader.spec().min_nodes = nodes->min_nodes;
+    reader.spec().max_nodes = nodes->max_nodes;
+    reader.spec().sizes = std::move(nodes->sizes);
   }
+}
+
+void read_labels(Reader& reader, const YamlNode& node) {
+  if (node.kind != YamlNode::Kind::kMap) {
+    reader.error(node, fmt::format("labels are {}", kind_name(node)), "write labels: {tier: noisy}");
+    return;
+  }
+  for (const YamlNode::Entry& entry : node.entries) {
+    const bool is_text = entry.value.kind == YamlNode::Kind::kScalar;
+    if (!is_label_text(entry.key) || !is_text || !is_label_text(entry.value.scalar)) {
+      reader.error(entry.key_position, fmt::format("label \"{}\" is not a key and a value", entry.key),
+                   "both are 1 to 63 letters, digits and - _ . /");
+      continue;
+    }
+    reader.spec().labels[entry.key] = entry.value.scalar;
+  }
+}
+
+void read_avoid(Reader& reader, const YamlNode& node) {
+  reader.read_items(node, [](Reader& items, const YamlNode& item) {
+    const auto text = items.scalar(item, "jobs like label:tier=noisy, name:train or array");
+    if (!text) {
+      return;
+    }
+    const std::string_view whole = *text;
+    const auto equals = whole.find('=');
+    const bool is_label = whole.starts_with("label:") && equals != std::string_view::npos &&
+                          is_label_text(whole.substr(6, equals - 6)) && is_label_text(whole.substr(equals + 1));
+    const bool is_name = whole.starts_with("name:") && check_name(whole.substr(5)).empty();
+    if (!is_label && !is_name && whole != "array") {
+      items.error(item, fmt::format("\"{}\" names no jobs to keep away from", *text),
+                  "write label:KEY=VALUE, name:NAME or array (the other members of the array)");
+      return;
+    }
+    auto& avoid = items.spec().avoid;
+    if (std::find(avoid.begin(), avoid.end(), *text) == avoid.end()) {
+      avoid.push_back(*text);
+    }
+  });
 }
 
 void read_array(Reader& reader, const YamlNode& node) {

@@ -9,9 +9,6 @@
 /// Readers of the values that come in several forms, and what the schema says of them.
 namespace busbar::launch::internal {
 
-/// Peaks that the chip catalogue knows.
-const std::vector<std::string>& precision_names();
-
 void read_accelerators(Reader& reader, const YamlNode& node);
 void read_any_of(Reader& reader, const YamlNode& node);
 Json accelerators_schema();
@@ -36,7 +33,12 @@ Json ports_schema();
 void read_script(Reader& reader, const YamlNode& node, std::string& into);
 Json script_schema();
 
+/// 4, 2..8, "2,4,8" or [2, 4, 8].
 void read_nodes(Reader& reader, const YamlNode& node);
+/// A map of short texts.
+void read_labels(Reader& reader, const YamlNode& node);
+/// "label:KEY=VALUE", "name:NAME", "array".
+void read_avoid(Reader& reader, const YamlNode& node);
 void read_array(Reader& reader, const YamlNode& node);
 void read_after(Reader& reader, const YamlNode& node);
 void read_time_limit(Reader& reader, const YamlNode& node);
