@@ -68,7 +68,20 @@ std::string requeue_text(const sched::Requeue& requeue, const std::string& cause
   if (requeue.not_before_ms > now_ms) {
     text += fmt::format(", not before {} from now", format_duration_ms(requeue.not_before_ms - now_ms));
   }
+  if (requeue.hold_until_ms > now_ms) {
+    text += fmt::format("; keeps the cards of {} of {} tasks for {}", requeue.held.tasks.size(), requeue.gang_tasks,
+                        format_duration_ms(requeue.hold_until_ms - now_ms));
+  }
   return text;
+}
+
+std::string promise_text(const sched::Reserve& reserve, TimeMs now_ms) {
+  if (reserve.nodes.empty()) return "";
+  const std::size_t nodes = reserve.nodes.size();
+  const std::string place = fmt::format("next of its queue, {} node{} kept for it", nodes, nodes == 1 ? "" : "s");
+  return reserve.start_ms == 0 ? place
+                               : fmt::format("{}: starts within {}", place,
+                                             format_duration_ms(std::max<std::int64_t>(reserve.start_ms - now_ms, 0)));
 }
 
 std::string finish_text(const JobRecord& record, const sched::Finish& finish) {

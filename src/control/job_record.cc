@@ -11,6 +11,15 @@
 namespace busbar::control {
 namespace {
 
+/// "array" becomes the array's own number.
+std::vector<std::string> avoided_tags(const JobRecord& record) {
+  std::vector<std::string> tags = record.spec.avoid;
+  for (std::string& tag : tags) {
+    if (tag == "array") tag = fmt::format("group:{}", record.array.value);
+  }
+  return tags;
+}
+
 api::ProgressStatus progress_status(const JobRecord& record) {
   const launch::EfficiencyAccount::Progress progress = record.account.progress();
   return {.step = progress.step,
@@ -182,12 +191,16 @@ Result<sched::JobRequest> to_request(const JobRecord& record, const chip::Catalo
                            .topology = spec.topology,
                            .time_limit_ms = spec.time_limit_ms,
                            .restart = spec.restart,
-                           .group = spec.array_parallel > 0 ? record.array : model::JobId{},
+                           .group = record.array,
                            .group_parallel = spec.array_parallel,
                            .after = std::move(dependencies),
                            .is_preemptible = spec.preemptible.value_or(spec.type == model::JobType::kJob),
                            .min_run_time_ms = spec.min_run_time_ms,
-                           .checkpoint_every_ms = spec.checkpoint.every_ms};
+                           .checkpoint_every_ms = spec.checkpoint.every_ms,
+                           .sizes = spec.sizes,
+                           .max_tasks_per_node = spec.max_tasks_per_node,
+                           .labels = {spec.labels.begin(), spec.labels.end()},
+                           .avoid = avoided_tags(record)};
 }
 
 }  // namespace busbar::control

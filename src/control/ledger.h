@@ -144,6 +144,8 @@ class Ledger {
   void carry_out(const sched::Block& block);
   static StopOrder stop_order(const JobRecord& record, model::AttemptId attempt);
   void carry_out(const sched::Claim& claim);
+  void carry_out(const sched::EndHold& end);
+  void carry_out(const sched::Reserve& reserve);
   Result<void> apply_configured_queues();
   void follow_state(JobRecord& record);
   void note(model::JobId job, std::string kind, std::string text, Json detail = {});

@@ -167,6 +167,21 @@ void Ledger::carry_out(const sched::Claim& claim) {
   note(record->id, claim.placement.tasks.empty() ? "claim_given_up" : "claimed", claim.reason);
 }
 
+void Ledger::carry_out(const sched::EndHold& end) {
+  JobRecord* record = find_live(end.job);
+  if (record == nullptr) return;
+  record->reason = "no replacement was found in time; starts anywhere it fits";
+  follow_state(*record);
+  note(record->id, "hold_ended", record->reason);
+}
+
+void Ledger::carry_out(const sched::Reserve& reserve) {
+  JobRecord* record = find_live(reserve.job);
+  if (record == nullptr) return;
+  record->reason = promise_text(reserve, now_ms());
+  dirty_jobs_.insert(record->id);
+}
+
 void Ledger::tick() {
   // A tick that the core did not ask for would only lengthen the journal.
   const auto wakeup = core_.next_wakeup();

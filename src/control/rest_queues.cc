@@ -92,6 +92,8 @@ std::string change_of(const sched::Decision& decision) {
     std::string operator()(const sched::Place&) const { return "starts"; }
     std::string operator()(const sched::Stop&) const { return "stops"; }
     std::string operator()(const sched::Claim& claim) const { return claim.placement.tasks.empty() ? "" : "claims"; }
+    std::string operator()(const sched::EndHold&) const { return ""; }
+    std::string operator()(const sched::Reserve&) const { return ""; }
     std::string operator()(const sched::Block& block) const { return block.is_blocked ? "blocked" : "unblocked"; }
     std::string operator()(const sched::Requeue&) const { return ""; }
     std::string operator()(const sched::Finish&) const { return ""; }
@@ -105,6 +107,8 @@ std::pair<model::JobId, std::string> job_and_text(const sched::Decision& decisio
     std::pair<model::JobId, std::string> operator()(const sched::Place& d) const { return {d.attempt.job, d.reason}; }
     std::pair<model::JobId, std::string> operator()(const sched::Stop& d) const { return {d.attempt.job, d.detail}; }
     std::pair<model::JobId, std::string> operator()(const sched::Claim& d) const { return {d.job, d.reason}; }
+    std::pair<model::JobId, std::string> operator()(const sched::EndHold& d) const { return {d.job, ""}; }
+    std::pair<model::JobId, std::string> operator()(const sched::Reserve& d) const { return {d.job, ""}; }
     std::pair<model::JobId, std::string> operator()(const sched::Block& d) const { return {d.job, d.reason}; }
     std::pair<model::JobId, std::string> operator()(const sched::Requeue& d) const { return {d.job, ""}; }
     std::pair<model::JobId, std::string> operator()(const sched::Finish& d) const { return {d.job, d.reason}; }

@@ -1,6 +1,7 @@
 #include "sched/core.h"
 
 #include "sched/explain/queue_view.h"
+#include "sched/explain/when.h"
 #include "sched/explain/why.h"
 #include "sched/internal/snapshot.h"
 #include "sched/internal/state.h"
@@ -81,7 +82,16 @@ std::optional<JobView> Core::find_job(model::JobId id) const {
                  .submitted_ms = record->submitted_ms,
                  .not_before_ms = record->not_before_ms,
                  .counted_restarts = record->counted_restarts,
-                 .claim = record->claim ? std::optional(record->claim->placement) : std::nullopt};
+                 .claim = record->claim ? std::optional(record->claim->placement) : std::nullopt,
+                 .held = record->kept ? std::optional(record->kept->granted.placement) : std::nullopt,
+                 .hold_until_ms = record->kept ? record->kept->until_ms : 0,
+                 .excluded = record->excluded,
+                 .promise = record->booking ? std::optional(Reserve{.job = id,
+                                                                    .nodes = record->booking->nodes,
+                                                                    .level = record->booking->level,
+                                                                    .start_ms = record->booking->start_ms,
+                                                                    .slips = record->booking->slips})
+                                            : std::nullopt};
 }
 
 std::vector<model::JobId> Core::jobs() const {
@@ -102,6 +112,14 @@ std::vector<model::Queue> Core::queues() const {
 
 std::vector<QueueView> Core::queue_views() const {
   return explain::view_queues(state_->inner);
+}
+
+std::vector<model::Reservation> Core::reservations() const {
+  std::vector<model::Reservation> reservations;
+  for (const auto& [name, entry] : state_->inner.reservations()) {
+    reservations.push_back(*entry.reservation);
+  }
+  return reservations;
 }
 
 std::vector<MilliCards> Core::used_on(model::NodeId id) const {
@@ -125,6 +143,10 @@ std::vector<MilliCards> Core::used_on(model::NodeId id) const {
 
 Result<Why> Core::why(model::JobId id) const {
   return explain::explain_job(state_->inner, id);
+}
+
+Result<When> Core::when(model::JobId id) const {
+  return explain::foresee_start(state_->inner, id);
 }
 
 }  // namespace busbar::sched

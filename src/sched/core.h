@@ -39,6 +39,10 @@ struct Policy {
   std::int64_t eviction_interval_ms = 3'600'000;
   /// How long cards are kept for a job while those it takes them from are stopping.
   std::int64_t claim_timeout_ms = 3'600'000;
+  /// How long a gang that lost a node to the platform keeps the cards of its other tasks while a replacement is sought.
+  std::int64_t hold_ms = 30'000;
+  /// Waiting jobs that are promised a start at a time, one a queue at most.
+  std::uint32_t max_reservations = 16;
   friend bool operator==(const Policy&, const Policy&) = default;
 };
 
@@ -52,6 +56,10 @@ struct JobView {
   TimeMs not_before_ms = 0;
   std::uint32_t counted_restarts = 0;
   std::optional<model::Placement> claim = {};  ///< Cards that are being freed for it.
+  std::optional<model::Placement> held = {};   ///< Cards kept between two attempts, until `hold_until_ms`.
+  TimeMs hold_until_ms = 0;
+  std::vector<model::NodeId> excluded = {};  ///< Nodes that failed it.
+  std::optional<Reserve> promise = {};       ///< When and where it starts at the latest.
 };
 
 /// A queue and what it and the queues below it use.
@@ -79,11 +87,21 @@ struct ChangeSet {
 struct Why {
   model::JobState state = model::JobState::kQueued;
   /// "capacity", "quota", "priority", "fair_share", "dependency", "backoff", "infeasible", "infeasible_quota",
-  /// "array_limit", "claim" (its cards are being freed), "claimed" (for another job), "none".
+  /// "array_limit", "claim" (its cards are being freed), "claimed" (for another job),
+  /// "replacement" (of a lost task), "none".
   std::string constraint = {};
   std::string text = {};                       ///< The binding constraint in a sentence with numbers.
   std::optional<std::uint32_t> position = {};  ///< Among the jobs of its queue, from 1.
   std::vector<ChangeSet> changes = {};         ///< Smallest first; each one tried on a fork.
+};
+
+/// When a waiting job starts, as far as can be told.
+struct When {
+  std::optional<TimeMs> p50_ms = {};  ///< nullopt: in half of the trials it did not start within what is looked at.
+  std::optional<TimeMs> p90_ms = {};
+  std::uint32_t trials = 0;
+  std::uint32_t starts = 0;  ///< Trials in which it started.
+  std::string text = {};     ///< What the answer rests on.
 };
 
 /// The deterministic scheduling core (design §5): `apply` is a pure function of state, event and policy. No clock, no
@@ -126,15 +144,20 @@ class Core {
   const model::Node* find_node(model::NodeId id) const;
   std::vector<model::NodeId> nodes() const;  ///< In id order.
   std::optional<JobView> find_job(model::JobId id) const;
-  std::vector<model::JobId> jobs() const;      ///< Jobs not yet finished, in id order.
-  std::vector<model::Queue> queues() const;    ///< By name.
-  std::vector<QueueView> queue_views() const;  ///< By name. Cost: live jobs.
+  std::vector<model::JobId> jobs() const;                ///< Jobs not yet finished, in id order.
+  std::vector<model::Queue> queues() const;              ///< By name.
+  std::vector<QueueView> queue_views() const;            ///< By name. Cost: live jobs.
+  std::vector<model::Reservation> reservations() const;  ///< By name; not those that are over.
   const Policy& policy() const;
   /// Cards in use on a node by placements, by card index, in milli-cards.
   std::vector<MilliCards> used_on(model::NodeId id) const;
 
   /// kNotFound for jobs that are unknown or over.
   Result<Why> why(model::JobId id) const;
+  /// Plays the future on forks, with run times learnt from jobs of the same queue that ended, else declared limits;
+  /// jobs submitted later are not foreseen. kNotFound as above. Cost: up to some thousand steps, so best on a fork of
+  /// its own.
+  Result<When> when(model::JobId id) const;
 
  private:
   struct State;

@@ -10,6 +10,7 @@
 #include "model/cluster.h"
 #include "model/ids.h"
 #include "model/job.h"
+#include "model/reservation.h"
 
 namespace busbar::sched {
 
@@ -29,7 +30,7 @@ struct JobRequest {
   model::TopologyRequest topology = {};
   std::int64_t time_limit_ms = 0;
   model::RestartPolicy restart = {};
-  /// Array members that share a group start at most `group_parallel` at once (0: no bound).
+  /// The array that it is a member of; members start at most `group_parallel` at once (0: no bound).
   model::JobId group = {};
   std::uint32_t group_parallel = 0;
   struct Dependency {
@@ -44,6 +45,12 @@ struct JobRequest {
   bool is_preemptible = true;
   std::int64_t min_run_time_ms = 0;      ///< Not evicted so soon after it started; bounded by its queue.
   std::int64_t checkpoint_every_ms = 0;  ///< How often it says that it saves; 0: it does not say.
+  /// Gang sizes it accepts, ascending, from `min_nodes` to `max_nodes`; empty: all between.
+  std::vector<std::uint32_t> sizes = {};
+  std::uint32_t max_tasks_per_node = 0;  ///< 0: as many as fit.
+  std::vector<std::pair<std::string, std::string>> labels = {};
+  /// Tags of jobs never to share a node with, nor they with this one: "label:KEY=VALUE", "name:NAME", "group:ARRAY".
+  std::vector<std::string> avoid = {};
   friend bool operator==(const JobRequest&, const JobRequest&) = default;
 };
 
@@ -104,13 +111,24 @@ struct QueueChanged {
   model::Queue queue = {};
   friend bool operator==(const QueueChanged&, const QueueChanged&) = default;
 };
+/// Nodes are kept for some jobs during a window; replaces one of the same name. It goes by itself when the window is
+/// over.
+struct ReservationMade {
+  model::Reservation reservation = {};
+  friend bool operator==(const ReservationMade&, const ReservationMade&) = default;
+};
+struct ReservationCancelled {
+  std::string name = {};
+  friend bool operator==(const ReservationCancelled&, const ReservationCancelled&) = default;
+};
 /// Time went by; asked for through Core::next_wakeup().
 struct Tick {
   friend bool operator==(const Tick&, const Tick&) = default;
 };
 
-using EventBody = std::variant<NodeJoined, NodeStateChanged, CardHealthChanged, JobSubmitted, JobCancelled, GangReady,
-                               GangStarted, TaskExited, GangGone, CheckpointReached, QueueChanged, Tick>;
+using EventBody =
+    std::variant<NodeJoined, NodeStateChanged, CardHealthChanged, JobSubmitted, JobCancelled, GangReady, GangStarted,
+                 TaskExited, GangGone, CheckpointReached, QueueChanged, Tick, ReservationMade, ReservationCancelled>;
 
 /// `actor` (user or "engine", "server") and `request_id` are for the record; they change no decision.
 struct Event {
@@ -137,11 +155,16 @@ struct Stop {
   std::string detail = {};  ///< For kPreempted: for whom and why.
   friend bool operator==(const Stop&, const Stop&) = default;
 };
-/// The job goes back to the queue for another attempt, not before `not_before_ms`.
+/// The job goes back to the queue for another attempt, not before `not_before_ms`. After a failure of the platform the
+/// cards of the tasks that did not fail may stay with it, so that only what was lost needs a replacement.
 struct Requeue {
   model::JobId job = {};
   model::ExitClass because = model::ExitClass::kInfrastructure;
   TimeMs not_before_ms = 0;
+  TimeMs hold_until_ms = 0;                  ///< 0: nothing is held.
+  model::Placement held = {};                ///< Tasks that keep node, cards and rank, in rank order.
+  std::uint32_t gang_tasks = 0;              ///< Of the attempt that ended; those not in `held` are replaced.
+  std::vector<model::NodeId> excluded = {};  ///< Where this job is not to go again, ascending.
   friend bool operator==(const Requeue&, const Requeue&) = default;
 };
 /// The job is over.
@@ -178,6 +201,23 @@ struct Claim {
   friend bool operator==(const Claim&, const Claim&) = default;
 };
 
-using Decision = std::variant<Place, Stop, Requeue, Finish, Refuse, Block, Claim>;
+/// No replacement was found in time: the held cards are free, and the job starts anywhere it fits.
+struct EndHold {
+  model::JobId job = {};
+  friend bool operator==(const EndHold&, const EndHold&) = default;
+};
+
+/// A waiting job is promised a start: jobs behind it start in the domain of `level` around these nodes only if they do
+/// not delay it. No nodes: the promise is withdrawn.
+struct Reserve {
+  model::JobId job = {};
+  std::vector<model::NodeId> nodes = {};  ///< Where it is planned, ascending.
+  std::uint32_t level = 0;                ///< 1 leaf, 2 spine, ..., above the fabric's levels: the cluster.
+  TimeMs start_ms = 0;                    ///< At the latest, absent failures; 0: not known.
+  std::uint32_t slips = 0;                ///< How often an earlier start was missed.
+  friend bool operator==(const Reserve&, const Reserve&) = default;
+};
+
+using Decision = std::variant<Place, Stop, Requeue, Finish, Refuse, Block, Claim, EndHold, Reserve>;
 
 }  // namespace busbar::sched

@@ -112,6 +112,10 @@ std::string decision_text(const Decision& decision) {
       return d.placement.tasks.empty() ? fmt::format("give up the claim of {}", d.job.value)
                                        : fmt::format("claim {} tasks for {}", d.placement.tasks.size(), d.job.value);
     }
+    std::string operator()(const EndHold& d) const { return fmt::format("end the hold of {}", d.job.value); }
+    std::string operator()(const Reserve& d) const {
+      return fmt::format("reserve {} nodes for {}", d.nodes.size(), d.job.value);
+    }
   };
   return std::visit(Writer{}, decision);
 }

@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <iterator>
+#include <string>
 
 #include "base/test_paths.h"
 #include "sched/test_cluster.h"
@@ -129,9 +130,9 @@ std::string read_testdata(const std::string& name) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-// Written by the build before the tree of queues.
-TEST(Journal, TakesTheStepsOfFormat1AsTheyWereRecorded) {
-  for (const char* name : {"journal_format_1.bbj", "journal_format_1_long.bbj"}) {
+// Written by the builds before the tree of queues, and before promises, windows and held cards.
+TEST(Journal, TakesTheStepsOfOlderFormatsAsTheyWereRecorded) {
+  for (const char* name : {"journal_format_1.bbj", "journal_format_1_long.bbj", "journal_format_2.bbj"}) {
     SCOPED_TRACE(name);
     const auto report = replay_journal(read_testdata(name));
     ASSERT_TRUE(report.has_value()) << report.error().to_string();

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -44,6 +46,13 @@ void check_placement(const Core& core, const JobView& job) {
   const model::Placement& placement = *job.placement;
   RC_ASSERT(placement.tasks.size() >= job.request.min_nodes);
   RC_ASSERT(placement.tasks.size() <= job.request.max_nodes);
+  const auto& sizes = job.request.sizes;
+  RC_ASSERT(sizes.empty() || std::find(sizes.begin(), sizes.end(), placement.tasks.size()) != sizes.end());
+  std::map<model::NodeId, std::uint32_t> per_node;
+  for (const model::TaskPlacement& task : placement.tasks) {
+    const std::uint32_t here = ++per_node[task.node];
+    RC_ASSERT(job.request.max_tasks_per_node == 0 || here <= job.request.max_tasks_per_node);
+  }
   for (std::size_t i = 0; i < placement.tasks.size(); ++i) {
     RC_ASSERT(placement.tasks[i].rank == i);
     const model::Node& node = *core.find_node(placement.tasks[i].node);
@@ -53,16 +62,56 @@ void check_placement(const Core& core, const JobView& job) {
   }
 }
 
-// What the live placements add up to is what the core says is in use, and no more than there is.
+std::vector<model::TaskPlacement> tasks_of(const JobView& job) {
+  return job.placement.has_value() ? job.placement->tasks
+         : job.held.has_value()    ? job.held->tasks
+                                   : std::vector<model::TaskPlacement>{};
+}
+
+std::set<std::string> tags_of(const JobRequest& request) {
+  std::set<std::string> tags = {"name:" + request.name, fmt::format("group:{}", request.group.value)};
+  for (const auto& [key, value] : request.labels) {
+    tags.insert("label:" + key + "=" + value);
+  }
+  return tags;
+}
+
+bool avoids(const JobRequest& one, const JobRequest& other) {
+  const std::set<std::string> tags = tags_of(other);
+  return std::any_of(one.avoid.begin(), one.avoid.end(), [&](const std::string& tag) { return tags.contains(tag); });
+}
+
+// Jobs that keep apart share no node; what is held between two attempts counts as there.
+void check_apart(const Core& core) {
+  for (const model::JobId a : core.jobs()) {
+    const JobView one = *core.find_job(a);
+    if (one.request.avoid.empty()) continue;
+    for (const model::JobId b : core.jobs()) {
+      const JobView other = *core.find_job(b);
+      if (a == b || !avoids(one.request, other.request)) continue;
+      for (const model::TaskPlacement& mine : tasks_of(one)) {
+        for (const model::TaskPlacement& theirs : tasks_of(other)) {
+          RC_ASSERT(mine.node != theirs.node);
+        }
+      }
+    }
+  }
+}
+
+// What the live placements and holds add up to is what the core says is in use, and no more than there is.
 void check_resources(const Core& core) {
   std::map<model::CardRef, std::int64_t> cards;
   std::map<model::NodeId, std::int64_t> cpus;
   std::map<model::NodeId, std::int64_t> memory;
   for (const model::JobId id : core.jobs()) {
     const JobView job = *core.find_job(id);
-    if (!job.placement.has_value()) continue;
-    check_placement(core, job);
-    for (const model::TaskPlacement& task : job.placement->tasks) {
+    RC_ASSERT(!job.placement.has_value() || !job.held.has_value());
+    if (job.placement.has_value()) check_placement(core, job);
+    if (job.held.has_value()) {
+      RC_ASSERT(job.state == model::JobState::kQueued);
+      RC_ASSERT(job.hold_until_ms > core.now_ms());
+    }
+    for (const model::TaskPlacement& task : tasks_of(job)) {
       cpus[task.node] += task.cpus.value;
       memory[task.node] += task.memory.value;
       for (const std::uint16_t card : task.cards) {
@@ -127,13 +176,28 @@ void check_quota(const Core& core, const JobView& started) {
             fixed <= guarantee.all.value);
 }
 
+// What starts on a reserved node is admitted, or sure to have ended before the window.
+void check_windows(const Core& core, const JobView& started) {
+  const JobRequest& request = started.request;
+  const TimeMs end = core.now_ms() + core.policy().start_deadline_ms + request.time_limit_ms;
+  for (const model::Reservation& reservation : core.reservations()) {
+    const auto names = [](const auto& list, const auto& name) {
+      return std::find(list.begin(), list.end(), name) != list.end();
+    };
+    if (names(reservation.users, request.user) || names(reservation.queues, request.queue)) continue;
+    for (const model::TaskPlacement& task : started.placement->tasks) {
+      RC_ASSERT(!names(reservation.nodes, task.node) || (request.time_limit_ms > 0 && end <= reservation.from_ms));
+    }
+  }
+}
+
 // When a gang starts: quota, array bound, level, and only nodes and cards in order.
 void check_start(const Core& core, const Place& place) {
   const JobView started = *core.find_job(place.attempt.job);
   std::uint32_t group_running = 0;
   for (const model::JobId id : core.jobs()) {
     const JobView job = *core.find_job(id);
-    if (!job.placement.has_value()) continue;
+    if (!job.placement.has_value() && !job.held.has_value()) continue;
     group_running += job.request.group == started.request.group ? 1 : 0;
   }
   check_quota(core, started);
@@ -149,6 +213,7 @@ void check_start(const Core& core, const Place& place) {
       RC_ASSERT(node.cards[card].health == model::CardHealth::kHealthy);
     }
   }
+  check_windows(core, started);
   const model::TopologyRequest& topology = started.request.topology;
   if (topology.mode == model::TopologyRequest::Mode::kRequired) {
     RC_ASSERT(topology.level != "node" || nodes.size() == 1);
@@ -160,7 +225,7 @@ void check_start(const Core& core, const Place& place) {
 TEST(RandomStream, ReachesEveryKindOfDecision) {
   std::map<std::size_t, int> seen;
   std::map<StopReason, int> stops;
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     Player run(seed);
     for (int i = 0; i < kEvents; ++i) {
       for (const Decision& decision : run.step()) {
@@ -182,6 +247,7 @@ RC_GTEST_PROP(CoreProperty, NeverOverAllocatesAndKeepsGangsQuotasAndLevels, (std
   for (int i = 0; i < kEvents; ++i) {
     const auto decisions = run.step();
     check_resources(run.core);
+    check_apart(run.core);
     // Places are last in a step, so all of them still hold.
     for (const Decision& decision : decisions) {
       if (const Place* place = std::get_if<Place>(&decision)) check_start(run.core, *place);
@@ -255,7 +321,7 @@ RC_GTEST_PROP(CoreProperty, TheAccountsOfQueuesAddUp, (std::uint64_t seed)) {
     for (const model::Queue& queue : run.core.queues()) parents[queue.name] = queue.parent;
     for (const model::JobId id : run.core.jobs()) {
       const JobView job = *run.core.find_job(id);
-      const model::Placement held = job.placement.value_or(job.claim.value_or(model::Placement{}));
+      const model::Placement held = job.placement.value_or(job.held.value_or(job.claim.value_or(model::Placement{})));
       for (std::string name = job.request.queue; !name.empty(); name = parents[name]) {
         used[name][held.chip] += milli_cards_of(held);
         running[name] += job.placement.has_value() ? 1 : 0;

@@ -43,6 +43,7 @@ model::Node RandomStream::make_node(std::uint64_t id) {
 
 JobRequest RandomStream::make_job() {
   JobRequest job = {.id = {next_job_++}, .queue = kQueues[dice_.roll(kQueues.size())]};
+  if (dice_.chance(30)) job.user = "ada";
   job.priority = static_cast<std::int32_t>(dice_.roll(3));
   job.min_nodes = static_cast<std::uint32_t>(1 + dice_.roll(dice_.chance(30) ? 4 : 1));
   job.max_nodes = job.min_nodes + static_cast<std::uint32_t>(dice_.chance(20) ? dice_.roll(4) : 0);
@@ -72,6 +73,18 @@ JobRequest RandomStream::make_job() {
   job.is_preemptible = dice_.chance(85);
   job.min_run_time_ms = dice_.chance(20) ? static_cast<std::int64_t>(dice_.roll(30'000)) : 0;
   job.checkpoint_every_ms = dice_.chance(30) ? 5'000 : 0;
+  if (job.max_nodes > job.min_nodes + 1 && dice_.chance(50)) {
+    job.sizes = {job.min_nodes, job.max_nodes};
+  }
+  const bool is_spread = dice_.chance(job.min_nodes > 1 ? 60 : 10);
+  job.max_tasks_per_node = is_spread ? 1 + static_cast<std::uint32_t>(dice_.roll(2)) : 0;
+  job.name = fmt::format("j{}", dice_.roll(5));
+  if (dice_.chance(15)) {
+    job.labels.emplace_back("tier", dice_.chance(50) ? "noisy" : "quiet");
+  }
+  if (dice_.chance(10)) {
+    job.avoid.push_back(std::array{"label:tier=noisy", "name:j1", "group:2"}[dice_.roll(3)]);
+  }
   return job;
 }
 
@@ -83,6 +96,12 @@ EventBody RandomStream::exit_one(Running& running) {
   const std::uint32_t rank = alive[dice_.roll(alive.size())];
   running.exited[rank] = true;
   TaskExited exited = {.task = {.attempt = running.attempt, .rank = rank}};
+  // Gangs lose tasks often, so that what happens then is seen often.
+  if (running.exited.size() > 1 && !running.is_stopping && dice_.chance(40)) {
+    exited.exit_code = 1;
+    exited.exit_class = model::ExitClass::kInfrastructure;
+    return exited;
+  }
   if (running.is_stopping || dice_.chance(20)) {
     exited.exit_code = 1 + static_cast<std::int32_t>(dice_.roll(200));
     exited.exit_class = std::array{model::ExitClass::kUser, model::ExitClass::kOutOfMemory,
@@ -146,7 +165,7 @@ EventBody RandomStream::change_queue(const Core& core) {
 
 EventBody RandomStream::trouble(const Core& core) {
   const model::NodeId node = {1 + dice_.roll(node_count_)};
-  switch (dice_.roll(6)) {
+  switch (dice_.roll(7)) {
     case 0: {
       const auto state = std::array{model::NodeState::kReady, model::NodeState::kDrained,
                                     model::NodeState::kUnreachable, model::NodeState::kFailed}[dice_.roll(4)];
@@ -173,6 +192,18 @@ EventBody RandomStream::trouble(const Core& core) {
       const auto jobs = core.jobs();
       if (jobs.empty()) return Tick{};
       return JobCancelled{.job = jobs[dice_.roll(jobs.size())]};
+    }
+    case 5: {
+      const auto reservations = core.reservations();
+      if (!reservations.empty() && dice_.chance(50)) {
+        return ReservationCancelled{.name = reservations[dice_.roll(reservations.size())].name};
+      }
+      model::Reservation made = {.name = fmt::format("r{}", dice_.roll(3)), .nodes = {node}};
+      made.from_ms = now_ms_ + static_cast<TimeMs>(dice_.roll(60'000));
+      made.until_ms = made.from_ms + 1 + static_cast<TimeMs>(dice_.roll(60'000));
+      if (dice_.chance(50)) made.queues = {kQueues[dice_.roll(kQueues.size())]};
+      if (dice_.chance(50)) made.users = {"ada"};
+      return ReservationMade{.reservation = std::move(made)};
     }
     default:
       return Tick{};
@@ -205,6 +236,9 @@ Event RandomStream::next_to_end(const Core& core) {
         return at_now(CardHealthChanged{.card = {.node = id, .index = card.index}});
       }
     }
+  }
+  for (const model::Reservation& reservation : core.reservations()) {
+    return at_now(ReservationCancelled{.name = reservation.name});
   }
   for (const model::Queue& queue : core.queues()) {
     if (queue != model::Queue{.name = queue.name}) {

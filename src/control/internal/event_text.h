@@ -15,6 +15,8 @@ namespace busbar::control {
 std::string placed_text(const api::AttemptStatus& attempt, const std::string& reason);
 std::string stop_text(const sched::Stop& stop);
 std::string requeue_text(const sched::Requeue& requeue, const std::string& cause, TimeMs now_ms);
+/// When a job that is the next of its queue starts at the latest; empty for a promise withdrawn.
+std::string promise_text(const sched::Reserve& reserve, TimeMs now_ms);
 std::string finish_text(const JobRecord& record, const sched::Finish& finish);
 
 /// "SIGUSR1", "USR1", "10" -> 10; 0 for "" and anything else (the job file's reader has checked it).

@@ -5,9 +5,11 @@
 
 #include <fmt/format.h>
 
-#include "sched/backfill/reservation.h"
+#include "sched/backfill/promises.h"
 #include "sched/fairshare/order.h"
 #include "sched/fairshare/quota.h"
+#include "sched/gang/affinity.h"
+#include "sched/gang/swap.h"
 #include "sched/place/feasible.h"
 #include "sched/place/placer.h"
 #include "sched/preempt/plan.h"
@@ -31,7 +33,7 @@ struct Front {
 /// walk with its first job that cannot start.
 class Pass {
  public:
-  explicit Pass(internal::DecisionLog& log) : log_(log), state_(log.state()) {}
+  explicit Pass(internal::DecisionLog& log) : log_(log), state_(log.state()), promises_(log) {}
 
   /// With `watched`: until that job's class leaves the walk or the job starts; says why.
   Obstacle run(model::JobId watched = {});
@@ -41,22 +43,31 @@ class Pass {
     Obstacle obstacle = {};
     std::optional<place::Found> found = {};
   };
+  struct Tried {
+    std::optional<place::Found> found = {};
+    bool is_any_in_quota = false;  ///< Some alternative would be within quota.
+    bool is_all_in_quota = true;
+  };
 
+  void replace_lost();
   std::optional<Front> front_of(const ClassKey& key) const;
   /// By index of the leaf queue; heaps, the first job on top.
   std::vector<std::vector<Front>> fronts_by_queue() const;
   Attempt try_job(const JobRecord& record, const ClassKey& key);
   Attempt find_cards(const JobRecord& record, const ClassKey& key);
   bool preempt_for(const JobRecord& record, const ClassKey& key);
+  Tried place_within_quota(const JobRecord& record, const std::vector<model::NodeId>* away);
+  std::optional<place::Found> place_gang(const JobRecord& record, place::GangNeed need,
+                                         const std::vector<model::NodeId>& away);
+  Attempt keep_promises(const JobRecord& record, Attempt attempt);
   void start(const JobRecord& record, place::Found found);
-  Reservation* reservation();
 
   internal::DecisionLog& log_;
   State& state_;
-  std::vector<model::JobId> without_room_;  ///< In order; the first that could start on an idle cluster is the head.
-  bool is_head_known_ = false;
-  std::optional<Reservation> reservation_;
+  Promises promises_;
 };
+
+const std::vector<model::NodeId> kNowhere;
 
 bool later(const Front& a, const Front& b) {
   return b.order < a.order;
@@ -82,7 +93,26 @@ std::vector<std::vector<Front>> Pass::fronts_by_queue() const {
   return fronts;
 }
 
+// They go first: their gangs were running, and the cards they hold do nothing meanwhile.
+void Pass::replace_lost() {
+  std::vector<model::JobId> waiting;
+  for (const auto& [id, no_fit_version] : state_.kept()) {
+    if (no_fit_version != state_.capacity_version() && state_.jobs().find(id)->not_before_ms <= state_.now_ms()) {
+      waiting.push_back(id);
+    }
+  }
+  for (const model::JobId id : waiting) {
+    const JobRecord& record = *state_.jobs().find(id);
+    if (auto found = gang::complete_gang(state_, record)) {
+      start(record, *std::move(found));
+    } else {
+      state_.note_no_replacement(id);
+    }
+  }
+}
+
 Obstacle Pass::run(model::JobId watched) {
+  replace_lost();
   fairshare::ServingOrder order(state_);
   std::vector<std::vector<Front>> fronts = fronts_by_queue();
   for (std::uint32_t leaf = 0; leaf < fronts.size(); ++leaf) {
@@ -90,7 +120,7 @@ Obstacle Pass::run(model::JobId watched) {
   }
   const JobRecord* watched_record = state_.jobs().find(watched);
   const std::optional<ClassKey> watched_class =
-      watched_record == nullptr ? std::nullopt : std::optional(internal::class_of(watched_record->request()));
+      watched_record == nullptr ? std::nullopt : std::optional(state_.class_of(*watched_record));
   while (const std::optional<std::uint32_t> leaf = order.next()) {
     std::vector<Front>& heap = fronts[*leaf];
     std::pop_heap(heap.begin(), heap.end(), later);
@@ -119,6 +149,7 @@ Obstacle Pass::run(model::JobId watched) {
     order.charged(*leaf);
     if (heap.empty()) order.remove(*leaf);
   }
+  promises_.settle();
   return {};
 }
 
@@ -133,50 +164,111 @@ Pass::Attempt Pass::try_job(const JobRecord& record, const ClassKey& key) {
     return {.obstacle = {.kind = Obstacle::Kind::kClaim}};
   }
   if (attempt.obstacle.kind == Obstacle::Kind::kCapacity) {
-    without_room_.push_back(record.id());
+    promises_.meet(record);
+    return attempt;
   }
-  if (attempt.found.has_value() && !without_room_.empty()) {
-    Reservation* reservation = this->reservation();
-    if (reservation != nullptr && !reservation->admit(record, attempt.found->placement)) {
-      return {.obstacle = {.kind = Obstacle::Kind::kReservation,
-                           .head = reservation->head(),
-                           .head_start_ms = reservation->start_ms()}};
-    }
-    if (reservation != nullptr) {
-      attempt.found->where += fmt::format("; backfilled, job {} is not delayed", reservation->head().value);
+  return attempt.found.has_value() ? keep_promises(record, std::move(attempt)) : attempt;
+}
+
+Obstacle delays(const Promise& promise) {
+  const TimeMs start_ms = promise.booking.start_ms;
+  return {.kind = Obstacle::Kind::kReservation,
+          .head = promise.job,
+          .head_start_ms = start_ms == 0 ? std::nullopt : std::optional(start_ms)};
+}
+
+// Where it would delay a promised job it is tried once more, outside of that job's domain.
+Pass::Attempt Pass::keep_promises(const JobRecord& record, Attempt attempt) {
+  const Promise* first = promises_.first();
+  if (first == nullptr) {
+    return attempt;
+  }
+  std::vector<model::NodeId> away;
+  while (const Promise* delayed = promises_.admit(record, attempt.found->placement)) {
+    away.insert(away.end(), delayed->domain->begin(), delayed->domain->end());
+    attempt.found = place_within_quota(record, &away).found;
+    if (!attempt.found.has_value()) {
+      return {.obstacle = delays(*delayed)};
     }
   }
+  attempt.found->where += fmt::format("; backfilled, job {} is not delayed", first->job.value);
   return attempt;
 }
 
-// The first alternative that quota and free cards allow.
 Pass::Attempt Pass::find_cards(const JobRecord& record, const ClassKey& key) {
+  const bool is_known_not_to_fit = state_.pending().find(key)->no_fit_version == state_.capacity_version();
+  Tried tried = place_within_quota(record, is_known_not_to_fit ? nullptr : &kNowhere);
+  if (tried.found.has_value()) {
+    return {.found = std::move(tried.found)};
+  }
+  if (tried.is_all_in_quota && !is_known_not_to_fit) {
+    state_.note_no_fit(key);
+  }
+  return {.obstacle = {.kind = tried.is_any_in_quota ? Obstacle::Kind::kCapacity : Obstacle::Kind::kQuota}};
+}
+
+// The first alternative that quota and free cards allow, away from these nodes; nullptr: only the quota is looked at.
+Pass::Tried Pass::place_within_quota(const JobRecord& record, const std::vector<model::NodeId>* away) {
   const JobRequest& request = record.request();
-  const bool known_not_to_fit = state_.pending().find(key)->no_fit_version == state_.capacity_version();
-  const place::Placer placer(state_.free_map(), state_.fabric());
-  bool is_any_in_quota = false;
-  bool is_all_in_quota = true;
+  Tried tried;
   for (place::GangNeed need : place::needs_of(request, state_.free_map())) {
     const std::string& chip = state_.free_map().chip_name(need.task.chip);
     const fairshare::Room room =
         fairshare::room_for(state_, request, chip, {.each = need.task.milli_cards(), .most = need.max_tasks});
     need.max_tasks = static_cast<std::uint32_t>(room.tasks);
     if (need.max_tasks < need.min_tasks) {
-      is_all_in_quota = false;
+      tried.is_all_in_quota = false;
       continue;
     }
-    is_any_in_quota = true;
-    if (known_not_to_fit) {
-      break;
+    tried.is_any_in_quota = true;
+    if (away == nullptr) {
+      continue;
     }
+    tried.found = place_gang(record, need, *away);
+    if (tried.found.has_value()) {
+      return tried;
+    }
+  }
+  return tried;
+}
+
+// The largest size that it accepts and that fits, away from nodes that failed it and jobs that it keeps apart from.
+std::optional<place::Found> place_sizes(const place::FreeMap& map, const place::FabricOrder& fabric,
+                                        const std::vector<std::uint32_t>& sizes, place::GangNeed need) {
+  const place::Placer placer(map, fabric);
+  if (sizes.empty()) {
+    return placer.place(need);
+  }
+  const std::uint32_t most = need.max_tasks;
+  for (auto size = sizes.rbegin(); size != sizes.rend(); ++size) {
+    if (*size > most) {
+      continue;
+    }
+    need.min_tasks = need.max_tasks = *size;
     if (auto found = placer.place(need)) {
-      return {.obstacle = {}, .found = std::move(found)};
+      return found;
     }
   }
-  if (is_all_in_quota && !known_not_to_fit) {
-    state_.note_no_fit(key);
+  return std::nullopt;
+}
+
+std::optional<place::Found> Pass::place_gang(const JobRecord& record, place::GangNeed need,
+                                             const std::vector<model::NodeId>& away) {
+  const std::vector<std::uint32_t>& sizes = record.request().sizes;
+  need.allowed = gang::nodes_allowed(state_, record, away);
+  auto found = place_sizes(state_.free_map(), state_.fabric(), sizes, need);
+  if (found.has_value() || record.excluded.empty()) {
+    return found;
   }
-  return {.obstacle = {.kind = is_any_in_quota ? Obstacle::Kind::kCapacity : Obstacle::Kind::kQuota}};
+  // A node that failed it is better than none that could ever take it.
+  need.allowed = place::all_but(state_.free_map(), record.excluded);
+  if (place::Placer(state_.idle(), state_.fabric()).count_fitting(need) > 0) {
+    return std::nullopt;
+  }
+  std::vector<model::NodeId> barred = gang::nodes_barred(state_, record);
+  barred.insert(barred.end(), away.begin(), away.end());
+  need.allowed = place::all_but(state_.free_map(), barred);
+  return place_sizes(state_.free_map(), state_.fabric(), sizes, need);
 }
 
 // Cards of others are claimed for it, and those who hold them are stopping.
@@ -199,22 +291,11 @@ void Pass::start(const JobRecord& record, place::Found found) {
                   .reason = std::move(found.where)});
 }
 
-Reservation* Pass::reservation() {
-  for (std::size_t i = 0; i < without_room_.size() && !is_head_known_; ++i) {
-    reservation_ = Reservation::make(state_, *state_.jobs().find(without_room_[i]));
-    is_head_known_ = reservation_.has_value();
-  }
-  if (!is_head_known_) {
-    without_room_.clear();
-  }
-  return reservation_.has_value() ? &*reservation_ : nullptr;
-}
-
 }  // namespace
 
 void start_jobs(internal::DecisionLog& log) {
   preempt::settle_claims(log);
-  if (!log.state().pending().empty()) {
+  if (!log.state().pending().empty() || !log.state().kept().empty()) {
     Pass(log).run();
   }
 }

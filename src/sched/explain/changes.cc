@@ -121,6 +121,7 @@ void Search::fewer_nodes() {
     const std::uint32_t middle = fits + (too_many - fits) / 2;
     JobRequest smaller = request_;
     smaller.min_nodes = smaller.max_nodes = middle;
+    smaller.sizes.clear();
     (starts_as(std::move(smaller)) ? fits : too_many) = middle;
   }
   if (fits > 0) {

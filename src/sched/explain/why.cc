@@ -9,8 +9,10 @@
 #include "sched/explain/changes.h"
 #include "sched/fairshare/order.h"
 #include "sched/fairshare/quota.h"
+#include "sched/gang/affinity.h"
 #include "sched/place/feasible.h"
 #include "sched/place/placer.h"
+#include "sched/windows/closed.h"
 
 namespace busbar::sched::explain {
 namespace {
@@ -78,6 +80,19 @@ std::string capacity_text(const State& state, const JobRequest& request) {
   }
   return fmt::format("needs {}; {}{}", need_text(request), fmt::join(parts, "; "),
                      away == 0 ? "" : fmt::format("; {} node{} out of service", away, away == 1 ? " is" : "s are"));
+}
+
+std::string count_nodes(std::size_t count, std::string_view one, std::string_view many) {
+  return count == 0 ? std::string() : fmt::format("; {} node{}", count, count == 1 ? one : many);
+}
+
+// Nodes in service that are not for this job.
+std::string barred_text(const State& state, const JobRecord& record) {
+  return count_nodes(windows::closed_nodes(state, record, state.now_ms()).size(), " is reserved for others",
+                     "s are reserved for others") +
+         count_nodes(gang::nodes_kept_apart(state, record).size(), " has jobs that it keeps apart from",
+                     "s have jobs that it keeps apart from") +
+         count_nodes(record.excluded.size(), " has failed it", "s have failed it");
 }
 
 std::string quota_text(const State& state, const JobRequest& request) {
@@ -157,7 +172,7 @@ void explain_obstacle(const State& state, const JobRecord& record, const Obstacl
       return;
     case Obstacle::Kind::kCapacity:
       why.constraint = "capacity";
-      why.text = capacity_text(state, request);
+      why.text = capacity_text(state, request) + barred_text(state, record);
       if (const std::vector<std::uint64_t> claimants = claimants_in_the_way(state, request); !claimants.empty()) {
         why.constraint = "claimed";
         why.text = fmt::format("would fit, but what is free is claimed for job{} {}; {}",
@@ -201,6 +216,18 @@ std::string dependency_text(const State& state, const JobRequest& request) {
   return fmt::format("waits for {}", fmt::join(open, " and "));
 }
 
+std::string replacement_text(const State& state, const JobRecord& record) {
+  const internal::Kept& hold = *record.kept;
+  std::vector<std::string> nodes;
+  for (const model::NodeId id : record.excluded) {
+    nodes.push_back(state.nodes().find(id)->node->name);
+  }
+  return fmt::format("keeps the cards of {} of {} tasks for another {} and waits for a replacement of the others{}",
+                     hold.granted.placement.tasks.size(), hold.gang_tasks,
+                     format_duration_ms(std::max<TimeMs>(hold.until_ms - state.now_ms(), 0)),
+                     nodes.empty() ? "" : fmt::format(", not on {}", fmt::join(nodes, ", ")));
+}
+
 }  // namespace
 
 Result<Why> explain_job(State fork, model::JobId id) {
@@ -228,6 +255,9 @@ Result<Why> explain_job(State fork, model::JobId id) {
   } else if (!internal::dependencies_met(fork, request)) {
     why.constraint = "dependency";
     why.text = dependency_text(fork, request);
+  } else if (record->kept) {
+    why.constraint = "replacement";
+    why.text = replacement_text(fork, *record);
   } else if (record->not_before_ms > fork.now_ms()) {
     why.constraint = "backoff";
     why.text = fmt::format("attempt {} failed; it starts again in {}", record->attempt,

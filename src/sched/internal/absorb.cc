@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <variant>
 
@@ -37,6 +38,7 @@ Result<void> check_attempt(const State& state, const model::AttemptId& attempt) 
 
 struct EventChecker {
   const State& state;
+  TimeMs time_ms = 0;
 
   Result<void> operator()(const NodeJoined& e) const {
     if (!e.node.id.is_valid() || e.node.cards.size() > kMaxCardsPerNode || e.node.cpus.value < 0 ||
@@ -146,6 +148,28 @@ struct EventChecker {
                                               queue.parent, jobs));
   }
   Result<void> operator()(const Tick&) const { return {}; }
+  Result<void> operator()(const ReservationMade& e) const {
+    const model::Reservation& made = e.reservation;
+    const TimeMs now_ms = std::max(state.now_ms(), time_ms);
+    if (made.name.empty() || made.nodes.empty() ||
+        std::adjacent_find(made.nodes.begin(), made.nodes.end(), std::greater_equal<>()) != made.nodes.end()) {
+      return make_error(ErrorCode::kInvalidArgument, "a reservation needs a name, and nodes in rising order");
+    }
+    if (!is_sane_time(made.from_ms) || !is_sane_time(made.until_ms) || made.until_ms <= made.from_ms ||
+        made.until_ms <= now_ms) {
+      return make_error(ErrorCode::kInvalidArgument,
+                        fmt::format("reservation \"{}\" must end after it begins, and not in the past", made.name));
+    }
+    for (const model::NodeId node : made.nodes) {
+      TRY(check_node(node));
+    }
+    return {};
+  }
+  Result<void> operator()(const ReservationCancelled& e) const {
+    return state.reservations().contains(e.name)
+               ? Result<void>{}
+               : make_error(ErrorCode::kNotFound, fmt::format("no reservation \"{}\"", e.name));
+  }
 };
 
 void note_exit(JobRecord& record, const TaskExited& e) {
@@ -178,6 +202,7 @@ struct Absorber {
     state.put_node(std::move(node));
     if (e.state == model::NodeState::kFailed) {
       lose_tasks_on(e.node);
+      lose_kept_on(e.node);
     }
     return true;
   }
@@ -220,6 +245,7 @@ struct Absorber {
   }
   bool operator()(const GangGone& e) const {
     JobRecord record = copy_of(e.attempt.job);
+    note_run_time(record);
     record.granted.reset();
     record.is_gone = true;
     record.state = model::JobState::kStopping;
@@ -240,6 +266,55 @@ struct Absorber {
   }
   // Only what is due wakes jobs: a tick that nobody asked for must change no decision.
   bool operator()(const Tick&) const { return false; }
+  bool operator()(const ReservationMade& e) const {
+    state.put_reservation(e.reservation);
+    return true;
+  }
+  bool operator()(const ReservationCancelled& e) const {
+    // Over since the last event: then it is gone already.
+    if (state.reservations().contains(e.name)) {
+      state.erase_reservation(e.name);
+    }
+    return true;
+  }
+
+  // Of an attempt that ended of its own accord: how long jobs of this queue run.
+  void note_run_time(const JobRecord& record) const {
+    const bool is_own_end = record.has_succeeded || (record.failure.has_value() &&
+                                                     record.failure->exit_class != model::ExitClass::kInfrastructure);
+    if (record.started_ms == 0 || !is_own_end) {
+      return;
+    }
+    const std::string& queue = record.request().queue;
+    const RunTimes* before = state.run_times().find(queue);
+    RunTimes times = before == nullptr ? RunTimes{} : *before;
+    const std::int64_t limit_ms = record.request().time_limit_ms;
+    const std::int64_t ran_ms = state.now_ms() - record.started_ms;
+    std::vector<std::uint32_t>& values = limit_ms > 0 ? times.permille : times.seconds;
+    const std::int64_t value = limit_ms > 0 ? ran_ms / std::max<std::int64_t>(limit_ms / 1000, 1) : ran_ms / 1000;
+    values.push_back(static_cast<std::uint32_t>(std::clamp<std::int64_t>(value, 0, UINT32_MAX)));
+    if (values.size() > kMaxRunTimes) {
+      values.erase(values.begin());
+    }
+    state.put_run_times(queue, std::move(times));
+  }
+
+  void lose_kept_on(model::NodeId node) const {
+    std::vector<model::JobId> holders;
+    for (const auto& [id, version] : state.kept()) {
+      holders.push_back(id);
+    }
+    for (const model::JobId id : holders) {
+      JobRecord record = copy_of(id);
+      model::Placement kept = record.kept->granted.placement;
+      std::erase_if(kept.tasks, [&](const model::TaskPlacement& task) { return task.node == node; });
+      if (kept.tasks.size() != record.kept->granted.placement.tasks.size()) {
+        record.kept =
+            kept.tasks.empty() ? nullptr : make_kept(std::move(kept), record.kept->until_ms, record.kept->gang_tasks);
+        state.put_job(std::move(record));
+      }
+    }
+  }
 
   void lose_tasks_on(model::NodeId node) const {
     std::vector<model::JobId> live;
@@ -268,7 +343,7 @@ Result<void> check_event(const State& state, const Event& event) {
   if (!is_sane_time(event.time_ms)) {
     return make_error(ErrorCode::kInvalidArgument, fmt::format("event time {} ms is out of range", event.time_ms));
   }
-  return std::visit(EventChecker{state}, event.body);
+  return std::visit(EventChecker{state, event.time_ms}, event.body);
 }
 
 bool absorb(State& state, const Event& event) {

@@ -111,7 +111,7 @@ void State::count_in_queue(const JobRecord& record, int sign) {
   if (record.granted != nullptr && record.request().is_preemptible) {
     count_priority(leaf->account.evictable, record.request().priority, sign);
   }
-  if (const Granted* taken = record.granted ? record.granted.get() : record.claim.get()) {
+  if (const Granted* taken = record.occupied() != nullptr ? record.occupied() : record.claim.get()) {
     charge_queue(record, *taken, sign);
   }
 }

@@ -129,6 +129,50 @@ model::Node decode_node(FieldReader& in) {
   return node;
 }
 
+namespace {
+
+void encode_texts(BinaryWriter& out, const std::vector<std::string>& texts) {
+  out.varint(texts.size());
+  for (const std::string& text : texts) {
+    out.text(text);
+  }
+}
+
+std::vector<std::string> decode_texts(FieldReader& in) {
+  std::vector<std::string> texts;
+  for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+    texts.push_back(in.text());
+  }
+  return texts;
+}
+
+}  // namespace
+
+void encode(BinaryWriter& out, const model::Reservation& reservation) {
+  out.text(reservation.name);
+  out.varint(reservation.nodes.size());
+  for (const model::NodeId node : reservation.nodes) {
+    out.varint(node.value);
+  }
+  out.zigzag(reservation.from_ms);
+  out.zigzag(reservation.until_ms);
+  encode_texts(out, reservation.users);
+  encode_texts(out, reservation.queues);
+}
+
+model::Reservation decode_reservation(FieldReader& in) {
+  model::Reservation reservation;
+  reservation.name = in.text();
+  for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+    reservation.nodes.push_back({in.raw().varint()});
+  }
+  reservation.from_ms = in.raw().zigzag();
+  reservation.until_ms = in.raw().zigzag();
+  reservation.users = decode_texts(in);
+  reservation.queues = decode_texts(in);
+  return reservation;
+}
+
 void encode(BinaryWriter& out, const JobRequest& request) {
   out.varint(request.id.value);
   out.text(request.name);
@@ -163,7 +207,34 @@ void encode(BinaryWriter& out, const JobRequest& request) {
   out.boolean(request.is_preemptible);
   out.zigzag(request.min_run_time_ms);
   out.zigzag(request.checkpoint_every_ms);
+  out.varint(request.sizes.size());
+  for (const std::uint32_t size : request.sizes) {
+    out.varint(size);
+  }
+  out.varint(request.max_tasks_per_node);
+  out.varint(request.labels.size());
+  for (const auto& [key, value] : request.labels) {
+    out.text(key);
+    out.text(value);
+  }
+  encode_texts(out, request.avoid);
 }
+
+namespace {
+
+void decode_placement_wishes(FieldReader& in, JobRequest& request) {
+  for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+    request.sizes.push_back(in.number32());
+  }
+  request.max_tasks_per_node = in.number32();
+  for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+    std::string key = in.text();
+    request.labels.emplace_back(std::move(key), in.text());
+  }
+  request.avoid = decode_texts(in);
+}
+
+}  // namespace
 
 JobRequest decode_request(FieldReader& in) {
   JobRequest request;
@@ -199,6 +270,9 @@ JobRequest decode_request(FieldReader& in) {
     request.is_preemptible = in.raw().boolean();
     request.min_run_time_ms = in.raw().zigzag();
     request.checkpoint_every_ms = in.raw().zigzag();
+  }
+  if (in.format() >= 3) {
+    decode_placement_wishes(in, request);
   }
   return request;
 }

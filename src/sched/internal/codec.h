@@ -1,5 +1,7 @@
 #pragma once
 
+#include <memory>
+
 #include "base/binary.h"
 #include "model/cluster.h"
 #include "model/job.h"
@@ -14,7 +16,8 @@ namespace busbar::sched::internal {
 /// in the newest format only, so hashes recorded under an older one cannot be compared.
 ///   1  first
 ///   2  the tree of queues, with what they used; preemption
-inline constexpr std::uint32_t kFormatVersion = 2;
+///   3  what a gang keeps after a failure, gang sizes, anti-affinity; promises and reservations; run times
+inline constexpr std::uint32_t kFormatVersion = 3;
 
 /// The one binary form of the core's values: journal records, snapshots and object hashes all use it, so a field that
 /// is added here is in all three. Readers are safe on any bytes: an enumerator out of range or a count beyond the input
@@ -53,8 +56,16 @@ void encode(BinaryWriter& out, const Policy& policy);
 void encode(BinaryWriter& out, const model::Node& node);
 void encode(BinaryWriter& out, const model::Queue& queue);
 void encode(BinaryWriter& out, const fairshare::History& history);
+void encode(BinaryWriter& out, const model::Reservation& reservation);
 void encode(BinaryWriter& out, const JobRequest& request);
 void encode(BinaryWriter& out, const model::Placement& placement);
+struct Booking;
+/// nullptr: none.
+void encode(BinaryWriter& out, const Booking* booking);
+std::shared_ptr<const Booking> decode_booking(FieldReader& in);
+struct RunTimes;
+void encode(BinaryWriter& out, const RunTimes& times);
+RunTimes decode_run_times(FieldReader& in);
 void encode(BinaryWriter& out, const Event& event);
 void encode(BinaryWriter& out, const Decision& decision);
 
@@ -62,6 +73,7 @@ Policy decode_policy(FieldReader& in);
 model::Node decode_node(FieldReader& in);
 model::Queue decode_queue(FieldReader& in);
 fairshare::History decode_history(FieldReader& in);
+model::Reservation decode_reservation(FieldReader& in);
 JobRequest decode_request(FieldReader& in);
 model::Placement decode_placement(FieldReader& in);
 Event decode_event(FieldReader& in);

@@ -2,6 +2,7 @@
 #include <variant>
 
 #include "sched/internal/codec.h"
+#include "sched/internal/state.h"
 
 // Tags are positions in the variants: new alternatives go at the end.
 namespace busbar::sched::internal {
@@ -17,6 +18,21 @@ model::AttemptId decode_attempt(FieldReader& in) {
   attempt.job = {in.raw().varint()};
   attempt.number = in.number32();
   return attempt;
+}
+
+void encode_nodes(BinaryWriter& out, const std::vector<model::NodeId>& nodes) {
+  out.varint(nodes.size());
+  for (const model::NodeId node : nodes) {
+    out.varint(node.value);
+  }
+}
+
+std::vector<model::NodeId> decode_nodes(FieldReader& in) {
+  std::vector<model::NodeId> nodes;
+  for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+    nodes.push_back({in.raw().varint()});
+  }
+  return nodes;
 }
 
 struct EventWriter {
@@ -47,6 +63,8 @@ struct EventWriter {
   void operator()(const CheckpointReached& e) const { encode_attempt(out, e.attempt); }
   void operator()(const QueueChanged& e) const { encode(out, e.queue); }
   void operator()(const Tick&) const {}
+  void operator()(const ReservationMade& e) const { encode(out, e.reservation); }
+  void operator()(const ReservationCancelled& e) const { out.text(e.name); }
 };
 
 NodeStateChanged decode_node_state(FieldReader& in) {
@@ -98,8 +116,12 @@ EventBody decode_body(FieldReader& in) {
       return CheckpointReached{.attempt = decode_attempt(in)};
     case 10:
       return QueueChanged{.queue = decode_queue(in)};
-    default:
+    case 11:
       return Tick{};
+    case 12:
+      return ReservationMade{.reservation = decode_reservation(in)};
+    default:
+      return ReservationCancelled{.name = in.text()};
   }
 }
 
@@ -120,6 +142,10 @@ struct DecisionWriter {
     out.varint(d.job.value);
     out.varint(static_cast<std::uint64_t>(d.because));
     out.zigzag(d.not_before_ms);
+    out.zigzag(d.hold_until_ms);
+    encode(out, d.held);
+    out.varint(d.gang_tasks);
+    encode_nodes(out, d.excluded);
   }
   void operator()(const Finish& d) const {
     out.varint(d.job.value);
@@ -144,6 +170,14 @@ struct DecisionWriter {
     out.zigzag(d.until_ms);
     out.text(d.reason);
   }
+  void operator()(const EndHold& d) const { out.varint(d.job.value); }
+  void operator()(const Reserve& d) const {
+    out.varint(d.job.value);
+    encode_nodes(out, d.nodes);
+    out.varint(d.level);
+    out.zigzag(d.start_ms);
+    out.varint(d.slips);
+  }
 };
 
 Place decode_place(FieldReader& in) {
@@ -167,6 +201,12 @@ Requeue decode_requeue(FieldReader& in) {
   d.job = {in.raw().varint()};
   d.because = in.enumerator(model::ExitClass::kInfrastructure);
   d.not_before_ms = in.raw().zigzag();
+  if (in.format() >= 3) {
+    d.hold_until_ms = in.raw().zigzag();
+    d.held = decode_placement(in);
+    d.gang_tasks = in.number32();
+    d.excluded = decode_nodes(in);
+  }
   return d;
 }
 
@@ -205,7 +245,58 @@ Claim decode_claim(FieldReader& in) {
   return d;
 }
 
+Reserve decode_reserve(FieldReader& in) {
+  Reserve d;
+  d.job = {in.raw().varint()};
+  d.nodes = decode_nodes(in);
+  d.level = in.number32();
+  d.start_ms = in.raw().zigzag();
+  d.slips = in.number32();
+  return d;
+}
+
 }  // namespace
+
+void encode(BinaryWriter& out, const Booking* booking) {
+  out.boolean(booking != nullptr);
+  if (booking != nullptr) {
+    encode_nodes(out, booking->nodes);
+    out.varint(booking->level);
+    out.zigzag(booking->start_ms);
+    out.varint(booking->slips);
+  }
+}
+
+std::shared_ptr<const Booking> decode_booking(FieldReader& in) {
+  if (!in.raw().boolean()) {
+    return nullptr;
+  }
+  Booking booking;
+  booking.nodes = decode_nodes(in);
+  booking.level = in.number32();
+  booking.start_ms = in.raw().zigzag();
+  booking.slips = in.number32();
+  return std::make_shared<const Booking>(std::move(booking));
+}
+
+void encode(BinaryWriter& out, const RunTimes& times) {
+  for (const std::vector<std::uint32_t>* values : {&times.permille, &times.seconds}) {
+    out.varint(values->size());
+    for (const std::uint32_t value : *values) {
+      out.varint(value);
+    }
+  }
+}
+
+RunTimes decode_run_times(FieldReader& in) {
+  RunTimes times;
+  for (std::vector<std::uint32_t>* values : {&times.permille, &times.seconds}) {
+    for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+      values->push_back(in.number32());
+    }
+  }
+  return times;
+}
 
 void encode(BinaryWriter& out, const Event& event) {
   out.zigzag(event.time_ms);
@@ -243,8 +334,12 @@ Decision decode_decision(FieldReader& in) {
       return decode_refuse(in);
     case 5:
       return decode_block(in);
-    default:
+    case 6:
       return decode_claim(in);
+    case 7:
+      return EndHold{.job = {in.raw().varint()}};
+    default:
+      return decode_reserve(in);
   }
 }
 

@@ -47,6 +47,8 @@ void encode(BinaryWriter& out, const Policy& policy) {
   out.zigzag(policy.checkpoint_credit_ms);
   out.zigzag(policy.eviction_interval_ms);
   out.zigzag(policy.claim_timeout_ms);
+  out.zigzag(policy.hold_ms);
+  out.varint(policy.max_reservations);
   out.varint(policy.chip_weights.size());
   for (const auto& [chip, weight] : policy.chip_weights) {
     out.text(chip);
@@ -66,6 +68,10 @@ Policy decode_policy(FieldReader& in) {
     policy.checkpoint_credit_ms = in.raw().zigzag();
     policy.eviction_interval_ms = in.raw().zigzag();
     policy.claim_timeout_ms = in.raw().zigzag();
+    if (in.format() >= 3) {
+      policy.hold_ms = in.raw().zigzag();
+      policy.max_reservations = in.number32();
+    }
     policy.chip_weights.clear();
     for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
       std::string chip = in.text();

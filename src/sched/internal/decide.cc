@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "sched/backfill/pass.h"
+#include "sched/gang/swap.h"
 #include "sched/internal/decision_log.h"
 #include "sched/internal/submission.h"
 #include "sched/internal/verdict.h"
@@ -30,7 +31,9 @@ Declaration declaration_of(const State& state, const Event& event) {
 /// What follows from one event for the jobs that it concerns; starting jobs is the pass's part.
 class Decider {
  public:
-  Decider(DecisionLog& log, Declaration declaration) : log_(log), state_(log.state()), declaration_(declaration) {}
+  /// `ended`: what the attempt had that this event says is gone.
+  Decider(DecisionLog& log, Declaration declaration, std::shared_ptr<const Granted> ended)
+      : log_(log), state_(log.state()), declaration_(declaration), ended_(std::move(ended)) {}
 
   void operator()(const NodeJoined&) {
     if (declaration_ != Declaration::kSame) {
@@ -74,7 +77,12 @@ class Decider {
     }
   }
   void operator()(const GangGone& e) {
-    emit(verdict_of(state_.policy(), *state_.jobs().find(e.attempt.job), state_.now_ms()));
+    const JobRecord& record = *state_.jobs().find(e.attempt.job);
+    Decision verdict = verdict_of(state_.policy(), record, state_.now_ms());
+    if (Requeue* requeue = std::get_if<Requeue>(&verdict)) {
+      gang::plan_swap(state_, record, ended_->placement, *requeue);
+    }
+    emit(std::move(verdict));
   }
   void operator()(const CheckpointReached&) {}
   void operator()(const QueueChanged& e) {
@@ -84,14 +92,19 @@ class Decider {
     }
   }
   void operator()(const Tick&) {}
+  void operator()(const ReservationMade&) {}
+  void operator()(const ReservationCancelled&) {}
 
-  /// True: a claim was given up, so waiting jobs may be able to start.
-  bool stop_overdue() {
+  /// True: a claim or a hold was given up, so waiting jobs may be able to start.
+  bool end_overdue() {
     bool has_given_up = false;
     while (!state_.timers().empty() && state_.timers().begin()->first.first <= state_.now_ms()) {
       const JobRecord& record = *state_.jobs().find(state_.timers().begin()->first.second);
       if (record.claim) {
         emit(Claim{.job = record.id(), .reason = "its cards did not come free in time"});
+        has_given_up = true;
+      } else if (record.kept) {
+        emit(EndHold{.job = record.id()});
         has_given_up = true;
       } else if (record.state == model::JobState::kRunning) {
         stop(record, StopReason::kTimeLimit, {});
@@ -182,19 +195,26 @@ class Decider {
   DecisionLog& log_;
   State& state_;
   Declaration declaration_;
+  std::shared_ptr<const Granted> ended_;
 };
+
+std::shared_ptr<const Granted> ending_of(const State& state, const Event& event) {
+  const GangGone* gone = std::get_if<GangGone>(&event.body);
+  return gone == nullptr ? nullptr : state.jobs().find(gone->attempt.job)->granted;
+}
 
 }  // namespace
 
 Result<std::vector<Decision>> step(State& state, const Event& event) {
   TRY(check_event(state, event));
   const Declaration declaration = declaration_of(state, event);
-  const bool may_start = absorb(state, event);
+  std::shared_ptr<const Granted> ended = ending_of(state, event);
+  bool may_start = absorb(state, event);
   DecisionLog log(state);
-  Decider decider(log, declaration);
+  Decider decider(log, declaration, std::move(ended));
   std::visit(decider, event.body);
-  const bool has_given_up = decider.stop_overdue();
-  if (may_start || has_given_up) {
+  may_start = decider.end_overdue() || may_start;
+  if (may_start) {
     backfill::start_jobs(log);
   }
   return log.take();

@@ -25,12 +25,18 @@ void clear_attempt(JobRecord& record) {
   record.stopped_code = 0;
 }
 
+Booking booking_of(const Reserve& d) {
+  return {.nodes = d.nodes, .level = d.level, .start_ms = d.start_ms, .slips = d.slips};
+}
+
 struct Enacter {
   State& state;
 
   void operator()(const Place& d) const {
     JobRecord record = *state.jobs().find(d.attempt.job);
     clear_attempt(record);
+    record.kept.reset();
+    record.booking.reset();
     record.state = model::JobState::kStarting;
     record.attempt = d.attempt.number;
     record.placed_ms = state.now_ms();
@@ -52,6 +58,10 @@ struct Enacter {
     clear_attempt(record);
     record.state = model::JobState::kQueued;
     record.not_before_ms = d.not_before_ms;
+    record.excluded = d.excluded;
+    if (d.hold_until_ms > 0) {
+      record.kept = make_kept(d.held, d.hold_until_ms, d.gang_tasks);
+    }
     if (d.because == model::ExitClass::kInfrastructure) {
       ++record.infrastructure_in_row;
     } else {
@@ -67,6 +77,8 @@ struct Enacter {
     record.state = d.is_blocked ? model::JobState::kBlocked : model::JobState::kQueued;
     record.claim.reset();
     record.claim_until_ms = 0;
+    record.kept.reset();
+    record.booking.reset();
     state.put_job(std::move(record));
   }
   void operator()(const Claim& d) const {
@@ -74,6 +86,17 @@ struct Enacter {
     const bool is_given_up = d.placement.tasks.empty();
     record.claim = is_given_up ? nullptr : make_granted(d.placement, d.reason);
     record.claim_until_ms = is_given_up ? 0 : d.until_ms;
+    record.booking.reset();
+    state.put_job(std::move(record));
+  }
+  void operator()(const Reserve& d) const {
+    JobRecord record = *state.jobs().find(d.job);
+    record.booking = d.nodes.empty() ? nullptr : std::make_shared<const Booking>(booking_of(d));
+    state.put_job(std::move(record));
+  }
+  void operator()(const EndHold& d) const {
+    JobRecord record = *state.jobs().find(d.job);
+    record.kept.reset();
     state.put_job(std::move(record));
   }
 };
@@ -94,10 +117,19 @@ struct DecisionChecker {
     }
     if (d.placement.tasks.empty() || !state.queues().contains(record->request().queue) ||
         !(record->claim ? record->claim->placement == d.placement && state.can_start_claim(record->id())
-                        : state.free_map().can_claim(d.placement))) {
+                        : can_claim(d.placement, record->kept.get()))) {
       return fmt::format("attempt {} is placed on cards that are not free", d.attempt.to_string());
     }
     return {};
+  }
+  // The cards that the job itself holds are free for it.
+  bool can_claim(const model::Placement& placement, const Kept* own) const {
+    if (own == nullptr) {
+      return state.free_map().can_claim(placement);
+    }
+    place::FreeMap map = state.free_map();
+    map.release(own->granted.placement);
+    return map.can_claim(placement);
   }
   std::string operator()(const Stop& d) const {
     const JobRecord* record = state.jobs().find(d.attempt.job);
@@ -107,8 +139,13 @@ struct DecisionChecker {
   }
   std::string operator()(const Requeue& d) const {
     const JobRecord* record = state.jobs().find(d.job);
-    return record != nullptr && record->is_gone ? std::string()
-                                                : fmt::format("job {} has not ended an attempt", d.job.value);
+    if (record == nullptr || !record->is_gone) {
+      return fmt::format("job {} has not ended an attempt", d.job.value);
+    }
+    const bool can_hold =
+        d.hold_until_ms == 0 || (is_sane_time(d.hold_until_ms) && state.free_map().can_claim(d.held) &&
+                                 holds_ranks_of_a_gang(*make_kept(d.held, 0, d.gang_tasks)));
+    return can_hold ? std::string() : fmt::format("job {} cannot hold these cards", d.job.value);
   }
   std::string operator()(const Finish& d) const {
     const JobRecord* record = state.jobs().find(d.job);
@@ -133,6 +170,17 @@ struct DecisionChecker {
       return fmt::format("job {} cannot claim those cards", d.job.value);
     }
     return {};
+  }
+  std::string operator()(const Reserve& d) const {
+    const JobRecord* record = state.jobs().find(d.job);
+    const bool is_waiting = record != nullptr && record->state == model::JobState::kQueued;
+    return is_waiting && (d.nodes.empty() || is_possible(state, booking_of(d)))
+               ? std::string()
+               : fmt::format("job {} cannot be promised these nodes", d.job.value);
+  }
+  std::string operator()(const EndHold& d) const {
+    const JobRecord* record = state.jobs().find(d.job);
+    return record != nullptr && record->kept ? std::string() : fmt::format("job {} holds nothing", d.job.value);
   }
 };
 

@@ -7,7 +7,17 @@ namespace busbar::sched::internal {
 namespace {
 
 // One seed a kind of object, so that equal bytes of different kinds do not cancel.
-enum class Kind : std::uint64_t { kRequest = 1, kGranted, kJob, kNode, kQueue, kOutcome };
+enum class Kind : std::uint64_t {
+  kRequest = 1,
+  kGranted,
+  kJob,
+  kNode,
+  kQueue,
+  kOutcome,
+  kKept,
+  kReservation,
+  kRunTimes
+};
 
 std::uint64_t hash_bytes(Kind kind, const BinaryWriter& out) {
   return stable_hash64(out.bytes(), static_cast<std::uint64_t>(kind));
@@ -32,6 +42,19 @@ std::uint64_t hash_node(const model::Node& node) {
   BinaryWriter out;
   encode(out, node);
   return hash_bytes(Kind::kNode, out);
+}
+
+std::uint64_t hash_run_times(const std::string& queue, const RunTimes& times) {
+  BinaryWriter out;
+  out.text(queue);
+  encode(out, times);
+  return hash_bytes(Kind::kRunTimes, out);
+}
+
+std::uint64_t hash_reservation(const model::Reservation& reservation) {
+  BinaryWriter out;
+  encode(out, reservation);
+  return hash_bytes(Kind::kReservation, out);
 }
 
 std::uint64_t hash_queue(const model::Queue& queue, const fairshare::History& history) {
@@ -63,6 +86,12 @@ std::uint64_t hash_job(const JobRecord& record) {
   out.zigzag(record.claim_until_ms);
   out.zigzag(record.evicted_ms);
   out.zigzag(record.saved_ms);
+  out.varint(record.excluded.size());
+  for (const model::NodeId node : record.excluded) {
+    out.varint(node.value);
+  }
+  out.u64(record.kept ? record.kept->hash : 0);
+  encode(out, record.booking.get());
   out.u64(record.granted ? record.granted->hash : 0);
   out.zigzag(record.placed_ms);
   out.zigzag(record.started_ms);
@@ -86,13 +115,41 @@ std::shared_ptr<const Submitted> make_submitted(JobRequest request) {
   return std::make_shared<const Submitted>(Submitted{.request = std::move(request), .hash = hash});
 }
 
-std::shared_ptr<const Granted> make_granted(model::Placement placement, std::string reason) {
+namespace {
+
+Granted granted_of(model::Placement placement, std::string reason) {
   Granted granted = {.placement = std::move(placement), .reason = std::move(reason)};
   for (const model::TaskPlacement& task : granted.placement.tasks) {
     granted.milli_cards += static_cast<std::int64_t>(task.cards.size()) * task.per_card.value;
   }
   granted.hash = hash_granted(granted);
-  return std::make_shared<const Granted>(std::move(granted));
+  return granted;
+}
+
+}  // namespace
+
+std::shared_ptr<const Granted> make_granted(model::Placement placement, std::string reason) {
+  return std::make_shared<const Granted>(granted_of(std::move(placement), std::move(reason)));
+}
+
+std::shared_ptr<const Kept> make_kept(model::Placement held, TimeMs until_ms, std::uint32_t gang_tasks) {
+  Kept hold = {.granted = granted_of(std::move(held), {}), .until_ms = until_ms, .gang_tasks = gang_tasks};
+  BinaryWriter out;
+  out.u64(hold.granted.hash);
+  out.zigzag(hold.until_ms);
+  out.varint(hold.gang_tasks);
+  hold.hash = hash_bytes(Kind::kKept, out);
+  return std::make_shared<const Kept>(std::move(hold));
+}
+
+bool holds_ranks_of_a_gang(const Kept& hold) {
+  const auto& tasks = hold.granted.placement.tasks;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    if (tasks[i].rank >= hold.gang_tasks || (i > 0 && tasks[i].rank <= tasks[i - 1].rank)) {
+      return false;
+    }
+  }
+  return !tasks.empty() && tasks.size() < hold.gang_tasks && hold.gang_tasks <= kMaxGangTasks;
 }
 
 }  // namespace busbar::sched::internal

@@ -15,6 +15,32 @@ namespace {
 
 constexpr std::string_view kMagic = "BBS1";
 
+void encode_hold(BinaryWriter& out, const JobRecord& record) {
+  out.varint(record.excluded.size());
+  for (const model::NodeId node : record.excluded) {
+    out.varint(node.value);
+  }
+  out.boolean(record.kept != nullptr);
+  if (record.kept) {
+    encode(out, record.kept->granted.placement);
+    out.zigzag(record.kept->until_ms);
+    out.varint(record.kept->gang_tasks);
+  }
+  encode(out, record.booking.get());
+}
+
+void decode_hold(FieldReader& in, JobRecord& record) {
+  for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+    record.excluded.push_back({in.raw().varint()});
+  }
+  if (in.raw().boolean()) {
+    model::Placement held = decode_placement(in);
+    const TimeMs until_ms = in.raw().zigzag();
+    record.kept = make_kept(std::move(held), until_ms, in.number32());
+  }
+  record.booking = decode_booking(in);
+}
+
 void encode_record(BinaryWriter& out, const JobRecord& record) {
   encode(out, record.request());
   out.varint(static_cast<std::uint64_t>(record.state));
@@ -32,6 +58,7 @@ void encode_record(BinaryWriter& out, const JobRecord& record) {
   out.zigzag(record.claim_until_ms);
   out.zigzag(record.evicted_ms);
   out.zigzag(record.saved_ms);
+  encode_hold(out, record);
   out.boolean(record.granted != nullptr);
   if (record.granted) {
     encode(out, record.granted->placement);
@@ -106,6 +133,9 @@ JobRecord decode_record(FieldReader& in) {
   if (in.format() >= 2) {
     decode_claim_fields(in, record);
   }
+  if (in.format() >= 3) {
+    decode_hold(in, record);
+  }
   decode_attempt_fields(in, record);
   return record;
 }
@@ -155,6 +185,17 @@ Result<void> decode_nodes(FieldReader& in, State& state) {
   return {};
 }
 
+Result<void> decode_reservations(FieldReader& in, State& state) {
+  for (std::size_t left = in.format() >= 3 ? in.raw().count() : 0; left > 0; --left) {
+    Event made = {.body = ReservationMade{.reservation = decode_reservation(in)}};
+    if (!in.ok() || !check_event(state, made)) {
+      return tl::unexpected(corrupt("a reservation"));
+    }
+    state.put_reservation(std::move(std::get<ReservationMade>(made.body).reservation));
+  }
+  return {};
+}
+
 bool makes_sense(const State& state, const JobRecord& record) {
   const JobRequest& request = record.request();
   if (!request.id.is_valid() || state.jobs().contains(request.id) || !state.queues().contains(request.queue) ||
@@ -165,6 +206,14 @@ bool makes_sense(const State& state, const JobRecord& record) {
   }
   if (record.claim && (record.state != model::JobState::kQueued || record.claim->placement.tasks.empty() ||
                        !place::exists_on(state.free_map(), record.claim->placement))) {
+    return false;
+  }
+  const bool is_queued = record.state == model::JobState::kQueued;
+  const bool can_hold = record.kept == nullptr ||
+                        (is_queued && is_sane_time(record.kept->until_ms) && holds_ranks_of_a_gang(*record.kept) &&
+                         state.free_map().can_claim(record.kept->granted.placement));
+  const bool can_book = record.booking == nullptr || (is_queued && is_possible(state, *record.booking));
+  if (!can_hold || !can_book) {
     return false;
   }
   if (record.granted == nullptr) {
@@ -239,6 +288,7 @@ bool is_sane(const Policy& policy) {
          is_sane_time(policy.retry_backoff_max_ms) && is_sane_time(policy.backfill_patience_ms) &&
          is_sane_time(policy.fair_share_half_life_ms) && is_sane_time(policy.checkpoint_credit_ms) &&
          is_sane_time(policy.eviction_interval_ms) && is_sane_time(policy.claim_timeout_ms) &&
+         is_sane_time(policy.hold_ms) &&
          std::none_of(policy.chip_weights.begin(), policy.chip_weights.end(),
                       [](const auto& chip) { return chip.second > 1'000'000; });
 }
@@ -262,9 +312,18 @@ std::string encode_snapshot(const State& state) {
     encode(out, entry.queue);
     encode(out, entry.account.history);
   }
+  out.varint(state.reservations().size());
+  for (const auto& [name, entry] : state.reservations()) {
+    encode(out, *entry.reservation);
+  }
   out.varint(state.jobs().size());
   for (const auto& [id, record] : state.jobs()) {
     encode_record(out, record);
+  }
+  out.varint(state.run_times().size());
+  for (const auto& [queue, times] : state.run_times()) {
+    out.text(queue);
+    encode(out, times);
   }
   out.varint(state.finished_count());
   out.varint(state.outcome_order().size());
@@ -300,9 +359,14 @@ Result<State> decode_snapshot(std::string_view bytes) {
   state.set_now(now_ms);
   TRY(decode_nodes(in, state));
   TRY_ASSIGN(const Histories histories, decode_queues(in, state));
+  TRY(decode_reservations(in, state));
   TRY(decode_jobs(in, state));
   for (const auto& [queue, history] : histories) {
     state.restore_history(queue, history);
+  }
+  for (std::size_t left = in.format() >= 3 ? in.raw().count() : 0; left > 0 && in.ok(); --left) {
+    std::string queue = in.text();
+    state.put_run_times(queue, decode_run_times(in));
   }
   state.restore_finished_count(in.raw().varint());
   for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {

@@ -16,6 +16,7 @@ struct State::Spot {
   bool is_blocked = false;
   bool is_live = false;    ///< Holds cards.
   bool is_ending = false;  ///< Holds cards, but not for long.
+  const Granted* occupied = nullptr;
   std::optional<TimeMs> timer = {};
   std::optional<TimeMs> protection = {};
 };
@@ -23,6 +24,13 @@ struct State::Spot {
 State::State(Policy policy)
     : policy_(std::move(policy)), decay_(std::make_shared<const fairshare::Decay>(policy_.fair_share_half_life_ms)) {
   put_queue({.name = "default"});
+}
+
+bool is_possible(const State& state, const Booking& booking) {
+  const auto& nodes = booking.nodes;
+  return !nodes.empty() && booking.level > 0 && is_sane_time(booking.start_ms) &&
+         std::adjacent_find(nodes.begin(), nodes.end(), std::greater_equal<>()) == nodes.end() &&
+         std::all_of(nodes.begin(), nodes.end(), [&](model::NodeId id) { return state.nodes().contains(id); });
 }
 
 bool same_declaration(const model::Node& a, const model::Node& b) {
@@ -45,7 +53,10 @@ std::optional<TimeMs> timer_of(const Policy& policy, const JobRecord& record, Ti
   switch (record.state) {
     case model::JobState::kQueued:
       if (record.claim) return record.claim_until_ms;
-      return record.not_before_ms > now_ms ? std::optional(record.not_before_ms) : std::nullopt;
+      if (record.not_before_ms > now_ms) {
+        return record.not_before_ms;
+      }
+      return record.kept ? std::optional(record.kept->until_ms) : std::nullopt;
     case model::JobState::kStarting:
       return record.placed_ms + policy.start_deadline_ms;
     case model::JobState::kRunning:
@@ -59,26 +70,6 @@ std::optional<TimeMs> timer_of(const Policy& policy, const JobRecord& record, Ti
       return std::nullopt;
   }
   return std::nullopt;
-}
-
-ClassKey class_of(const JobRequest& request) {
-  // Everything that starting depends on besides the order: of two jobs with the same bytes, the first starts first.
-  JobRequest shape;
-  shape.queue = request.queue;
-  shape.min_nodes = request.min_nodes;
-  shape.max_nodes = request.max_nodes;
-  shape.accelerators = request.accelerators;
-  shape.cpus = request.cpus;
-  shape.memory = request.memory;
-  shape.topology = request.topology;
-  shape.time_limit_ms = request.time_limit_ms;
-  shape.group = request.group;
-  shape.group_parallel = request.group_parallel;
-  shape.is_preemptible = request.is_preemptible;
-  BinaryWriter out;
-  encode(out, shape);
-  const std::uint64_t hash = stable_hash64(out.bytes());
-  return {.hash = hash, .shape = std::make_shared<const std::string>(out.take())};
 }
 
 std::uint32_t State::group_running(model::JobId group) const {
@@ -135,6 +126,9 @@ std::optional<TimeMs> State::next_wakeup() const {
       next = index->begin()->first.first;
     }
   }
+  if (next_edge_ms_.has_value() && (!next.has_value() || *next_edge_ms_ < *next)) {
+    next = next_edge_ms_;
+  }
   return next;
 }
 
@@ -161,26 +155,30 @@ bool State::set_now(TimeMs now_ms) {
   if (is_new_epoch) {
     settle_histories();
   }
+  bool has_woken = end_reservations();
   // Jobs whose backoff is over become pending: an index moves, the record stays as it is.
-  bool has_woken = false;
   while (!protections_.empty() && protections_.begin()->first.first <= now_ms_) {
     const auto ended = protections_.begin()->first;
     protections_.erase(ended);
     ++plan_version_;
     has_woken = true;
   }
-  std::vector<model::JobId> due;
+  std::vector<std::pair<TimeMs, model::JobId>> due;
   for (auto at = timers_.begin(); at != timers_.end() && at->first.first <= now_ms_; ++at) {
-    due.push_back(at->first.second);
+    due.push_back(at->first);
   }
-  for (const model::JobId id : due) {
-    const JobRecord* record = jobs_.find(id);
-    if (record->state == model::JobState::kQueued && record->claim == nullptr) {
-      timers_.erase({record->not_before_ms, id});
-      if (dependencies_met(*this, record->request())) {
-        index_pending(*record, true);
-        has_woken = true;
-      }
+  for (const auto& key : due) {
+    const JobRecord* record = jobs_.find(key.second);
+    if (record->state != model::JobState::kQueued || record->claim || key.first != record->not_before_ms) {
+      continue;
+    }
+    timers_.erase(key);
+    if (record->kept) {
+      timers_.put({record->kept->until_ms, key.second}, {});
+      has_woken = true;
+    } else if (dependencies_met(*this, record->request())) {
+      index_pending(*record, true);
+      has_woken = true;
     }
   }
   return has_woken;
@@ -202,6 +200,9 @@ void State::put_node(model::Node node) {
     fabric_.reset();
     free_.detach();
     declared_.reset();
+    for (const model::JobId booked : booked_jobs()) {
+      booked_.find_for_write(booked)->domain.reset();
+    }
   }
   ++capacity_version_;
   ++plan_version_;
@@ -265,21 +266,28 @@ void State::note_no_plan(const ClassKey& key) {
   }
 }
 
+void State::note_no_replacement(model::JobId id) {
+  kept_.put(id, capacity_version_);
+}
+
 State::Spot State::spot_of(const JobRecord& record) const {
   const bool is_evictable = record.granted != nullptr && record.request().is_preemptible && !record.stop.has_value();
   const TimeMs protected_ms = is_evictable ? protected_until(policy_, record) : now_ms_;
-  return {.is_pending = record.state == model::JobState::kQueued && record.not_before_ms <= now_ms_ &&
-                        record.claim == nullptr && dependencies_met(*this, record.request()),
+  return {.is_pending = record.state == model::JobState::kQueued && record.claim == nullptr && record.kept == nullptr &&
+                        record.not_before_ms <= now_ms_ && dependencies_met(*this, record.request()),
           .is_blocked = record.state == model::JobState::kBlocked,
           .is_live = record.granted != nullptr,
           .is_ending = record.is_ending(),
+          .occupied = record.occupied(),
           .timer = timer_of(policy_, record, now_ms_),
           .protection = protected_ms > now_ms_ ? std::optional(protected_ms) : std::nullopt};
 }
 
 void State::move_indexes(const JobRecord* before, const JobRecord* after) {
   if (before == nullptr || after == nullptr) {
-    index_dependencies(before == nullptr ? *after : *before, after != nullptr);
+    const JobRecord& record = before == nullptr ? *after : *before;
+    index_dependencies(record, after != nullptr);
+    index_avoided(record.request(), after != nullptr ? 1 : -1);
   }
   const Spot old_spot = before == nullptr ? Spot{} : spot_of(*before);
   const Spot new_spot = after == nullptr ? Spot{} : spot_of(*after);
@@ -306,18 +314,26 @@ void State::move_indexes(const JobRecord* before, const JobRecord* after) {
   }
   const Granted* old_claim = before == nullptr ? nullptr : before->claim.get();
   const Granted* new_claim = after == nullptr ? nullptr : after->claim.get();
-  if (before == nullptr || after == nullptr || old_spot.is_live != new_spot.is_live || old_claim != new_claim) {
+  if (before == nullptr || after == nullptr || old_spot.is_live != new_spot.is_live ||
+      old_spot.occupied != new_spot.occupied || old_claim != new_claim) {
     if (before != nullptr) count_in_queue(*before, -1);
     if (after != nullptr) count_in_queue(*after, 1);
   }
   // What others wait for goes to them before anybody else sees it, but after what a claim was made for has it.
-  const bool moves_holds = old_claim != new_claim || (old_spot.is_live && !new_spot.is_live);
+  const bool gives_back = old_spot.occupied != nullptr && old_spot.occupied != new_spot.occupied;
+  const bool moves_holds = old_claim != new_claim || gives_back;
   if (moves_holds) release_holds();
   if (old_claim != new_claim && old_claim != nullptr) set_claim(*before, false);
-  if (old_spot.is_live && !new_spot.is_live) {
-    charge(*before, -1);
-  } else if (!old_spot.is_live && new_spot.is_live) {
-    charge(*after, 1);
+  if (old_spot.is_live != new_spot.is_live) {
+    if (new_spot.is_live) {
+      live_.put(after->id(), {});
+    } else {
+      live_.erase(before->id());
+    }
+  }
+  index_waiting_rights(before, after);
+  if (old_spot.occupied != new_spot.occupied) {
+    charge(before == nullptr ? *after : *before, old_spot.occupied, new_spot.occupied);
   }
   if (old_claim != new_claim && new_claim != nullptr) set_claim(*after, true);
   if (moves_holds) take_holds();
@@ -326,7 +342,7 @@ void State::move_indexes(const JobRecord* before, const JobRecord* after) {
 }
 
 void State::index_pending(const JobRecord& record, bool is_in) {
-  const ClassKey key = class_of(record.request());
+  const ClassKey key = class_of(record);
   const PendingKey order = {.negated_priority = -std::int64_t{record.request().priority},
                             .submitted_ms = record.submitted_ms,
                             .job = record.id()};
@@ -357,28 +373,32 @@ void State::index_dependencies(const JobRecord& record, bool is_in) {
   }
 }
 
-// Cards, quota and array slots of an attempt: taken (1) or given back (-1).
-void State::charge(const JobRecord& record, int sign) {
+// Cards, use over time and array slots of an attempt or of what is kept after it: what it had is given back, what it
+// has is taken. In one go, so that what it keeps does not pass through the hands of those who wait.
+void State::charge(const JobRecord& record, const Granted* had, const Granted* has) {
   const JobRequest& request = record.request();
   ++plan_version_;
-  if (sign > 0) {
-    free_.claim(record.granted->placement);
-    live_.put(record.id(), {});
-  } else {
-    free_.release(record.granted->placement);
-    live_.erase(record.id());
+  if (had != nullptr) {
+    free_.release(had->placement);
     ++capacity_version_;
+  }
+  if (has != nullptr) {
+    free_.claim(has->placement);
   }
   if (QueueEntry* queue = queues_.find_for_write(request.queue)) {
     fairshare::accrue(queue->account.history, queue->account.rate, now_ms_);
-    queue->account.rate += sign * record.granted->milli_cards * chip_weight(policy_, record.granted->placement.chip);
+    for (const auto& [granted, sign] : {std::pair{had, -1}, std::pair{has, 1}}) {
+      if (granted != nullptr) {
+        queue->account.rate += sign * granted->milli_cards * chip_weight(policy_, granted->placement.chip);
+      }
+    }
     rehash_queue(*queue);
   }
-  count_in_group(request.group, sign);
+  count_in_group(request.group, (has != nullptr ? 1 : 0) - (had != nullptr ? 1 : 0));
 }
 
 void State::count_in_group(model::JobId group, int sign) {
-  if (!group.is_valid()) {
+  if (!group.is_valid() || sign == 0) {
     return;
   }
   const std::uint32_t running = group_running(group) + static_cast<std::uint32_t>(sign);
@@ -409,6 +429,12 @@ std::uint64_t State::recompute_hash() const {
   for (const auto& [name, entry] : queues_) {
     sum += hash_queue(entry.queue, entry.account.history);
   }
+  for (const auto& [name, entry] : reservations_) {
+    sum += hash_reservation(*entry.reservation);
+  }
+  for (const auto& [queue, times] : run_times_) {
+    sum += hash_run_times(queue, times);
+  }
   for (const auto& [id, record] : jobs_) {
     JobRecord fresh = record;
     fresh.submitted = make_submitted(record.request());
@@ -417,6 +443,9 @@ std::uint64_t State::recompute_hash() const {
     }
     if (record.claim) {
       fresh.claim = make_granted(record.claim->placement, record.claim->reason);
+    }
+    if (record.kept) {
+      fresh.kept = make_kept(record.kept->granted.placement, record.kept->until_ms, record.kept->gang_tasks);
     }
     sum += hash_job(fresh);
   }

@@ -15,6 +15,7 @@
 #include "sched/place/fabric_order.h"
 #include "sched/place/free_map.h"
 #include "sched/place/free_part.h"
+#include "sched/place/need.h"
 
 namespace busbar::sched::internal {
 
@@ -30,6 +31,23 @@ struct Granted {
   std::string reason = {};
   std::int64_t milli_cards = 0;  ///< Sum over its tasks.
   std::uint64_t hash = 0;
+};
+
+/// What a job keeps between two attempts. Immutable; shared by forks.
+struct Kept {
+  Granted granted = {};  ///< Its tasks keep their ranks, so there are gaps.
+  TimeMs until_ms = 0;
+  std::uint32_t gang_tasks = 0;  ///< Of the whole gang.
+  std::uint64_t hash = 0;
+};
+
+/// A start that a waiting job is promised: see Reserve. Immutable; shared by forks.
+struct Booking {
+  std::vector<model::NodeId> nodes = {};
+  std::uint32_t level = 0;
+  TimeMs start_ms = 0;
+  std::uint32_t slips = 0;
+  friend bool operator==(const Booking&, const Booking&) = default;
 };
 
 /// The first task that failed of its own accord.
@@ -52,7 +70,10 @@ struct JobRecord {
   bool is_cancelled = false;
   std::shared_ptr<const Granted> claim = {};  ///< Cards that are being freed for it, while it waits.
   TimeMs claim_until_ms = 0;
-  TimeMs evicted_ms = 0;  ///< Last; 0: never.
+  TimeMs evicted_ms = 0;                        ///< Last; 0: never.
+  std::vector<model::NodeId> excluded = {};     ///< Where it does not go again, ascending.
+  std::shared_ptr<const Kept> kept = {};        ///< Only while it is queued.
+  std::shared_ptr<const Booking> booking = {};  ///< Same.
 
   // Of the current attempt; as new between attempts.
   std::shared_ptr<const Granted> granted = {};
@@ -76,11 +97,18 @@ struct JobRecord {
   std::uint32_t alive() const { return static_cast<std::uint32_t>(std::count(exited.begin(), exited.end(), 0)); }
   /// It holds cards, but not for long: it is stopping, or all its tasks have exited.
   bool is_ending() const { return granted != nullptr && (stop.has_value() || alive() == 0); }
+  /// What it keeps from others; nullptr: nothing.
+  const Granted* occupied() const { return granted ? granted.get() : kept ? &kept->granted : nullptr; }
   bool is_waiting() const { return state == model::JobState::kQueued || state == model::JobState::kBlocked; }
 };
 
 struct NodeEntry {
   std::shared_ptr<const model::Node> node = {};
+  std::uint64_t hash = 0;
+};
+
+struct ReservationEntry {
+  std::shared_ptr<const model::Reservation> reservation = {};
   std::uint64_t hash = 0;
 };
 
@@ -95,6 +123,14 @@ struct Outcome {
   bool is_success = false;
   std::uint64_t sequence = 0;  ///< Order of finishing, for forgetting the oldest.
 };
+
+/// How long jobs of a queue ran, the latest last; at most kMaxRunTimes of each.
+struct RunTimes {
+  std::vector<std::uint32_t> permille = {};  ///< Of their time limit.
+  std::vector<std::uint32_t> seconds = {};   ///< Of jobs without one.
+  friend bool operator==(const RunTimes&, const RunTimes&) = default;
+};
+inline constexpr std::size_t kMaxRunTimes = 32;
 
 /// Order among the jobs of one queue: higher priority, earlier submission, smaller id.
 struct PendingKey {
@@ -128,6 +164,9 @@ struct PendingClass {
   std::uint64_t no_plan_version = 0;
 };
 
+/// Far above any real gang; bounds what a damaged record can ask for.
+inline constexpr std::uint32_t kMaxGangTasks = 100'000;
+
 /// Jobs that ended are remembered up to this many, for dependencies of later submissions.
 inline constexpr std::size_t kMaxOutcomes = 10'000;
 
@@ -142,10 +181,13 @@ class State {
   TimeMs now_ms() const { return now_ms_; }
   const CowMap<model::NodeId, NodeEntry>& nodes() const { return nodes_; }
   const CowMap<std::string, QueueEntry>& queues() const { return queues_; }
+  const CowMap<std::string, ReservationEntry>& reservations() const { return reservations_; }
   const CowMap<model::JobId, JobRecord>& jobs() const { return jobs_; }
   const CowMap<model::JobId, Outcome>& outcomes() const { return outcomes_; }
   const CowMap<std::uint64_t, model::JobId>& outcome_order() const { return outcome_order_; }
   std::uint64_t finished_count() const { return finished_count_; }
+  /// By queue.
+  const CowMap<std::string, RunTimes>& run_times() const { return run_times_; }
 
   // Derived.
   const CowMap<ClassKey, PendingClass>& pending() const { return pending_; }
@@ -163,9 +205,27 @@ class State {
   const fairshare::Decay& decay() const { return *decay_; }
   /// Cards of every node that joined, whatever their state.
   const fairshare::CardSums& declared_cards() const { return declared_cards_; }
+  /// Jobs that hold cards between attempts -> capacity version at which no replacement was found (0: not tried).
+  const CowMap<model::JobId, std::uint64_t>& kept() const { return kept_; }
+  /// Jobs that are promised a start.
+  struct BookedEntry {
+    /// `endings_version` at which its start was last looked for, and the nodes that were not for it.
+    std::uint64_t checked_version = 0;
+    std::vector<model::NodeId> checked_without = {};
+    std::shared_ptr<const std::vector<model::NodeId>> domain = {};  ///< Made when it is first asked for.
+  };
+  const CowMap<model::JobId, BookedEntry>& booked() const { return booked_; }
+  /// The domain of the fabric that is kept for it.
+  place::Vicinity booked_vicinity(model::JobId id) const;
+  /// The nodes of that domain, ascending.
+  std::shared_ptr<const std::vector<model::NodeId>> booked_domain(model::JobId id);
+  /// Tags that some job keeps away from -> how many do.
+  const CowMap<std::string, std::uint32_t>& avoided() const { return avoided_; }
   const place::FreeMap& free_map() const { return free_; }
   std::uint32_t group_running(model::JobId group) const;
   std::uint64_t capacity_version() const { return capacity_version_; }
+  /// Grows whenever more may be free than before, now or at some known time.
+  std::uint64_t endings_version() const { return capacity_version_ + known_endings_; }
   /// Jobs that wait for `job`, in id order.
   std::vector<model::JobId> dependents_of(model::JobId job) const;
   /// Made again first if a node was declared since.
@@ -175,8 +235,13 @@ class State {
   /// Nothing in use; what is unusable stays so. Kept until a node changes, as declared() is.
   const place::FreeMap& idle();
 
-  /// True if a job's backoff, or its protection from eviction, ended.
+  /// When a reservation's window next begins or ends.
+  std::optional<TimeMs> next_edge_ms() const { return next_edge_ms_; }
+
+  /// True if jobs may start that could not: a backoff, a reservation, or a protection from eviction ended.
   bool set_now(TimeMs now_ms);
+  void put_reservation(model::Reservation reservation);
+  void erase_reservation(const std::string& name);
   void put_node(model::Node node);
   void put_queue(model::Queue queue) { put_queues({std::move(queue)}); }
   void put_queues(std::vector<model::Queue> queues);
@@ -185,8 +250,13 @@ class State {
   void erase_job(model::JobId id, std::optional<bool> is_success);
   void note_no_fit(const ClassKey& key);
   void note_no_plan(const ClassKey& key);
+  void note_no_replacement(model::JobId id);
+  void note_booking_checked(model::JobId id, std::vector<model::NodeId> without);
+  /// The scheduler's class of a job; changes when the tags that others avoid change.
+  ClassKey class_of(const JobRecord& record) const;
   /// Of a snapshot: outcomes in order of finishing.
   void restore_outcome(model::JobId id, Outcome outcome);
+  void put_run_times(const std::string& queue, RunTimes times);
   void restore_finished_count(std::uint64_t count) { finished_count_ = count; }
   /// Of a snapshot, once its jobs are there.
   void restore_history(const std::string& queue, const fairshare::History& history);
@@ -200,7 +270,7 @@ class State {
   void move_indexes(const JobRecord* before, const JobRecord* after);
   void index_pending(const JobRecord& record, bool is_in);
   void index_dependencies(const JobRecord& record, bool is_in);
-  void charge(const JobRecord& record, int sign);
+  void charge(const JobRecord& record, const Granted* had, const Granted* has);
   void count_in_group(model::JobId group, int sign);
   void charge_queue(const JobRecord& record, const Granted& granted, int sign);
   void count_in_queue(const JobRecord& record, int sign);
@@ -210,6 +280,16 @@ class State {
   void settle_histories();
   void rebuild_accounts();
   void rehash_queue(QueueEntry& entry);
+  void index_waiting_rights(const JobRecord* before, const JobRecord* after);
+  void index_booking(model::JobId id, const Booking* before, const Booking* after);
+  std::vector<model::JobId> booked_jobs() const;
+  bool end_reservations();
+  void find_next_edge();
+  /// `change` alters what class_of() depends on.
+  template <class Change>
+  void reclassify(const std::vector<model::JobId>& pending, Change change);
+  std::vector<model::JobId> all_pending() const;
+  void index_avoided(const JobRequest& request, int sign);
   void wake_dependents(model::JobId id);
   std::uint64_t scalar_hash() const;
 
@@ -217,9 +297,12 @@ class State {
   TimeMs now_ms_ = 0;
   CowMap<model::NodeId, NodeEntry> nodes_;
   CowMap<std::string, QueueEntry> queues_;
+  CowMap<std::string, ReservationEntry> reservations_;
+  std::optional<TimeMs> next_edge_ms_;  ///< Derived.
   CowMap<model::JobId, JobRecord> jobs_;
   CowMap<model::JobId, Outcome> outcomes_;
   CowMap<std::uint64_t, model::JobId> outcome_order_;
+  CowMap<std::string, RunTimes> run_times_;
   std::uint64_t finished_count_ = 0;
   std::uint64_t hash_sum_ = 0;
 
@@ -233,10 +316,14 @@ class State {
   std::shared_ptr<const fairshare::Tree> tree_;
   std::shared_ptr<const fairshare::Decay> decay_;
   fairshare::CardSums declared_cards_;
+  CowMap<model::JobId, std::uint64_t> kept_;
+  CowMap<model::JobId, BookedEntry> booked_;
+  CowMap<std::string, std::uint32_t> avoided_;
   CowSet<std::pair<model::JobId, model::JobId>> waiting_for_;  ///< (awaited, waiter)
   CowMap<model::JobId, std::uint32_t> group_running_;
   place::FreeMap free_;
   std::uint64_t capacity_version_ = 1;
+  std::uint64_t known_endings_ = 0;  ///< How often a job began to end.
   std::shared_ptr<const place::FabricOrder> fabric_;
   std::shared_ptr<const place::FreeMap> declared_;
   std::shared_ptr<const place::FreeMap> idle_;
@@ -265,17 +352,25 @@ std::int64_t chip_weight(const Policy& policy, std::string_view chip);
 /// All queues, by name.
 std::vector<model::Queue> queues_of(const State& state);
 
-/// The scheduler's class of a job.
-ClassKey class_of(const JobRequest& request);
+/// What other jobs may name in `avoid` to keep away from this one.
+std::vector<std::string> tags_of(const JobRequest& request);
+
+/// Its nodes exist, in rising order, and its time makes sense.
+bool is_possible(const State& state, const Booking& booking);
 
 std::uint64_t hash_job(const JobRecord& record);
 std::uint64_t hash_request(const JobRequest& request);
 std::uint64_t hash_granted(const Granted& granted);
 std::uint64_t hash_node(const model::Node& node);
+std::uint64_t hash_run_times(const std::string& queue, const RunTimes& times);
+std::uint64_t hash_reservation(const model::Reservation& reservation);
 std::uint64_t hash_queue(const model::Queue& queue, const fairshare::History& history);
 std::uint64_t hash_outcome(model::JobId id, const Outcome& outcome);
 
 std::shared_ptr<const Submitted> make_submitted(JobRequest request);
 std::shared_ptr<const Granted> make_granted(model::Placement placement, std::string reason);
+std::shared_ptr<const Kept> make_kept(model::Placement held, TimeMs until_ms, std::uint32_t gang_tasks);
+/// Ranks ascend and are those of a gang of `gang_tasks`, of which at least one is missing.
+bool holds_ranks_of_a_gang(const Kept& kept);
 
 }  // namespace busbar::sched::internal

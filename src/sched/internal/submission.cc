@@ -1,5 +1,7 @@
 #include "sched/internal/submission.h"
 
+#include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,7 +18,7 @@ namespace busbar::sched::internal {
 namespace {
 
 // Far above any real request; they keep every sum within 64 bits.
-constexpr std::uint32_t kMaxTasks = 100'000;
+constexpr std::uint32_t kMaxTasks = kMaxGangTasks;
 constexpr std::int64_t kMaxMilliCardsPerNode = 4096 * 1000;
 constexpr std::int64_t kMaxMilliCpus = 1'000'000'000;
 constexpr std::int64_t kMaxMemory = std::int64_t{1} << 46;
@@ -32,6 +34,21 @@ std::string wrong_resources(const JobRequest& request) {
   if (request.cpus.value < 0 || request.cpus.value > kMaxMilliCpus || request.memory.value < 0 ||
       request.memory.value > kMaxMemory) {
     return "cpus or memory out of range";
+  }
+  return {};
+}
+
+std::string wrong_placement_wishes(const JobRequest& request) {
+  const std::vector<std::uint32_t>& sizes = request.sizes;
+  if (!sizes.empty() && (sizes.front() != request.min_nodes || sizes.back() != request.max_nodes ||
+                         std::adjacent_find(sizes.begin(), sizes.end(), std::greater_equal<>()) != sizes.end())) {
+    return fmt::format("gang sizes {} must ascend from {} to {}", fmt::join(sizes, ", "), request.min_nodes,
+                       request.max_nodes);
+  }
+  for (const std::string& tag : request.avoid) {
+    if (!tag.starts_with("label:") && !tag.starts_with("name:") && !tag.starts_with("group:")) {
+      return fmt::format("cannot keep away from \"{}\": it is not label:KEY=VALUE, name:NAME or group:ARRAY", tag);
+    }
   }
   return {};
 }
@@ -89,6 +106,9 @@ std::string wrong_fields(const JobRequest& request) {
   if (request.min_run_time_ms < 0 || request.min_run_time_ms > kMaxTimeLimitMs || request.checkpoint_every_ms < 0 ||
       request.checkpoint_every_ms > kMaxTimeLimitMs) {
     return "min_run_time or checkpoint interval is out of range";
+  }
+  if (std::string wrong = wrong_placement_wishes(request); !wrong.empty()) {
+    return wrong;
   }
   return wrong_resources(request);
 }

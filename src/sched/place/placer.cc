@@ -18,6 +18,9 @@ std::int64_t task_cpus(const JobRequest& request, const model::AcceleratorReques
 std::vector<GangNeed> needs_of(const JobRequest& request, const FreeMap& map) {
   GangNeed gang = {.min_tasks = request.min_nodes, .max_tasks = request.max_nodes};
   gang.task.memory = request.memory.value;
+  if (request.max_tasks_per_node > 0) {
+    gang.task.per_node = request.max_tasks_per_node;
+  }
   if (request.topology.mode == model::TopologyRequest::Mode::kRequired) {
     gang.required_level = level_from_name(request.topology.level);
   } else if (request.topology.mode == model::TopologyRequest::Mode::kPreferred) {

@@ -6,6 +6,7 @@
 
 #include "base/units.h"
 #include "sched/fairshare/standing.h"
+#include "sched/gang/affinity.h"
 #include "sched/place/placer.h"
 #include "sched/preempt/candidates.h"
 #include "sched/preempt/plan.h"
@@ -44,12 +45,13 @@ std::string stop_detail(const JobRecord& job, const JobRecord& victim) {
 // All its nodes and cards are in service, and its queue still has room for it.
 bool can_be_kept(const State& state, const JobRecord& job) {
   const model::Placement& placement = job.claim->placement;
+  const std::vector<model::NodeId> barred = gang::nodes_barred(state, job);
   for (const model::TaskPlacement& task : placement.tasks) {
     const place::NodeSlot* node = state.free_map().find_node(task.node);
     const auto cards = state.free_map().cards_of(*node);
-    if (!node->is_usable || std::any_of(task.cards.begin(), task.cards.end(), [&](std::uint16_t index) {
-          return index >= cards.size() || !cards[index].is_healthy;
-        })) {
+    if (!node->is_usable || std::find(barred.begin(), barred.end(), task.node) != barred.end() ||
+        std::any_of(task.cards.begin(), task.cards.end(),
+                    [&](std::uint16_t index) { return index >= cards.size() || !cards[index].is_healthy; })) {
       return false;
     }
   }

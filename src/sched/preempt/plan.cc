@@ -5,6 +5,7 @@
 #include <set>
 #include <tuple>
 
+#include "sched/gang/affinity.h"
 #include "sched/place/free_part.h"
 #include "sched/place/placer.h"
 #include "sched/preempt/candidates.h"
@@ -219,9 +220,11 @@ bool may_preempt(const State& state, const JobRecord& job) {
 
 std::optional<Plan> find_plan(State& state, const JobRecord& job) {
   Trial trial(state, job);
+  const std::shared_ptr<const place::NodeFilter> allowed = gang::nodes_allowed(state, job);
   std::optional<Plan> best;
   for (place::GangNeed need : place::needs_of(job.request(), state.free_map())) {
     need.max_tasks = need.min_tasks;
+    need.allowed = allowed;
     Search search(trial, need,
                   candidates_for(state, job, state.free_map().chip_name(need.task.chip),
                                  need.task.milli_cards() * need.min_tasks, trial.freed()));
