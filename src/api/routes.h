@@ -23,6 +23,7 @@ enum class Operation {
   kGetJob,
   kStopJob,
   kWhyJob,
+  kWhenJob,
   kJobLogs,
   kWatchJob,
   kExecJob,
@@ -36,6 +37,9 @@ enum class Operation {
   kPutQueue,
   kDiffQueues,
   kUsage,
+  kListReservations,
+  kReserve,
+  kCancelReservation,
   kListEvents,
   kListSecrets,
   kPutSecret,
@@ -66,16 +70,18 @@ struct Route {
 /// kHealth GET /healthz · kReady GET /readyz · kMetrics GET /metrics (text/plain) · kOpenApi GET /openapi.json ·
 /// kJobSchema GET /v1/schema/job.json · kServer GET /v1/server · kSubmit POST /v1/jobs · kListJobs GET /v1/jobs
 /// (state, user, queue, name, array, limit, before, all) · kGetJob GET /v1/jobs/{job} · kStopJob POST
-/// /v1/jobs/{job}/stop (grace_ms) · kWhyJob GET /v1/jobs/{job}/why · kJobLogs GET /v1/jobs/{job}/logs (SSE: `line`,
+/// /v1/jobs/{job}/stop (grace_ms) · kWhyJob GET /v1/jobs/{job}/why · kWhenJob GET
+/// /v1/jobs/{job}/when · kJobLogs GET /v1/jobs/{job}/logs (SSE: `line`,
 /// `gap`, `end`; task, attempt, follow, tail, since_ms) · kWatchJob GET /v1/jobs/{job}/watch (SSE: `job`, ends when
 /// over) · kExecJob GET /v1/jobs/{job}/exec (WebSocket; task, argv repeated, tty, rows, columns, workdir) · kAttachJob
 /// GET /v1/jobs/{job}/attach (WebSocket; task) · kSignalJob POST /v1/jobs/{job}/signal (signal, task) · kListNodes GET
 /// /v1/nodes · kDrainNode POST /v1/nodes/{node}/drain · kResumeNode POST /v1/nodes/{node}/resume · kListCards GET
 /// /v1/cards · kListQueues GET /v1/queues · kPutQueue PUT /v1/queues/{queue} · kDiffQueues POST
-/// /v1/queues/diff · kUsage GET /v1/usage (by, since_ms) · kListEvents GET /v1/events (job, after,
-/// limit; follow: SSE `event`) · kListSecrets GET /v1/secrets · kPutSecret PUT /v1/secrets/{secret} (body: the value,
-/// application/octet-stream) · kDeleteSecret DELETE /v1/secrets/{secret} · kExportJournal GET /v1/journal
-/// (application/octet-stream) · kBackup GET /v1/backup (application/octet-stream).
+/// /v1/queues/diff · kUsage GET /v1/usage (by, since_ms) · kListReservations GET
+/// /v1/reservations · kReserve POST /v1/reservations · kCancelReservation DELETE /v1/reservations/{reservation} ·
+/// kListEvents GET /v1/events (job, after, limit; follow: SSE `event`) · kListSecrets GET /v1/secrets · kPutSecret PUT
+/// /v1/secrets/{secret} (body: the value, application/octet-stream) · kDeleteSecret DELETE /v1/secrets/{secret} ·
+/// kExportJournal GET /v1/journal (application/octet-stream) · kBackup GET /v1/backup (application/octet-stream).
 /// `{job}` is an id or a name (the newest job of that name).
 std::span<const Route> routes();
 

@@ -51,6 +51,9 @@ Json to_json(const ChangeStatus& value) {
 Json to_json(const WhyAnswer& value) {
   return write_object(value);
 }
+Json to_json(const WhenAnswer& value) {
+  return write_object(value);
+}
 Json to_json(const CardStatus& value) {
   return write_object(value);
 }
@@ -87,6 +90,15 @@ Json to_json(const UsageRow& value) {
 Json to_json(const UsageList& value) {
   return write_object(value);
 }
+Json to_json(const ReservationRequest& value) {
+  return write_object(value);
+}
+Json to_json(const ReservationStatus& value) {
+  return write_object(value);
+}
+Json to_json(const ReservationList& value) {
+  return write_object(value);
+}
 Json to_json(const EventStatus& value) {
   return write_object(value);
 }
@@ -117,6 +129,7 @@ template Result<SubmitAnswer> from_json(const Json& json);
 template Result<JobList> from_json(const Json& json);
 template Result<ChangeStatus> from_json(const Json& json);
 template Result<WhyAnswer> from_json(const Json& json);
+template Result<WhenAnswer> from_json(const Json& json);
 template Result<CardStatus> from_json(const Json& json);
 template Result<NodeStatus> from_json(const Json& json);
 template Result<NodeList> from_json(const Json& json);
@@ -129,6 +142,9 @@ template Result<JobChange> from_json(const Json& json);
 template Result<QueueDiff> from_json(const Json& json);
 template Result<UsageRow> from_json(const Json& json);
 template Result<UsageList> from_json(const Json& json);
+template Result<ReservationRequest> from_json(const Json& json);
+template Result<ReservationStatus> from_json(const Json& json);
+template Result<ReservationList> from_json(const Json& json);
 template Result<EventStatus> from_json(const Json& json);
 template Result<EventList> from_json(const Json& json);
 template Result<SecretStatus> from_json(const Json& json);
@@ -139,5 +155,6 @@ template Result<ServerStatus> from_json(const Json& json);
 template Result<SubmitRequest> from_json_strict(const Json& json);
 template Result<QueueRequest> from_json_strict(const Json& json);
 template Result<QueueDiffRequest> from_json_strict(const Json& json);
+template Result<ReservationRequest> from_json_strict(const Json& json);
 
 }  // namespace busbar::api

@@ -156,6 +156,17 @@ struct WhyAnswer {
   friend bool operator==(const WhyAnswer&, const WhyAnswer&) = default;
 };
 
+/// GET /v1/jobs/{job}/when
+struct WhenAnswer {
+  model::JobId id = {};
+  std::optional<TimeMs> p50_ms = {};  ///< Absent: not within what the trials look at.
+  std::optional<TimeMs> p90_ms = {};
+  std::uint32_t trials = 0;
+  std::uint32_t starts = 0;
+  std::string text = {};
+  friend bool operator==(const WhenAnswer&, const WhenAnswer&) = default;
+};
+
 struct CardStatus {
   std::uint16_t index = 0;
   std::string node = {};
@@ -287,6 +298,35 @@ struct UsageList {
   friend bool operator==(const UsageList&, const UsageList&) = default;
 };
 
+/// POST /v1/reservations: nodes kept free for some, or for nobody, during a window.
+struct ReservationRequest {
+  std::string name = {};  ///< One that exists is replaced.
+  std::vector<std::string> nodes = {};
+  TimeMs from_ms = 0;  ///< 0, or past: from now on.
+  std::int64_t duration_ms = 0;
+  std::vector<std::string> users = {};  ///< Whose jobs may use them; with `queues` empty too: nobody's.
+  std::vector<std::string> queues = {};
+  friend bool operator==(const ReservationRequest&, const ReservationRequest&) = default;
+};
+
+struct ReservationStatus {
+  std::string name = {};
+  std::vector<std::string> nodes = {};
+  TimeMs from_ms = 0;
+  TimeMs until_ms = 0;
+  std::vector<std::string> users = {};
+  std::vector<std::string> queues = {};
+  bool is_active = false;
+  /// On these nodes, not among its users, and not sure to have ended before the window: they are left alone.
+  std::vector<model::JobId> jobs_in_the_way = {};
+  friend bool operator==(const ReservationStatus&, const ReservationStatus&) = default;
+};
+
+struct ReservationList {
+  std::vector<ReservationStatus> reservations = {};  ///< By name.
+  friend bool operator==(const ReservationList&, const ReservationList&) = default;
+};
+
 struct EventList {
   std::vector<EventStatus> events = {};  ///< Oldest first.
   friend bool operator==(const EventList&, const EventList&) = default;
@@ -343,6 +383,7 @@ Json to_json(const SubmitAnswer& value);
 Json to_json(const JobList& value);
 Json to_json(const ChangeStatus& value);
 Json to_json(const WhyAnswer& value);
+Json to_json(const WhenAnswer& value);
 Json to_json(const CardStatus& value);
 Json to_json(const NodeStatus& value);
 Json to_json(const NodeList& value);
@@ -355,6 +396,9 @@ Json to_json(const JobChange& value);
 Json to_json(const QueueDiff& value);
 Json to_json(const UsageRow& value);
 Json to_json(const UsageList& value);
+Json to_json(const ReservationRequest& value);
+Json to_json(const ReservationStatus& value);
+Json to_json(const ReservationList& value);
 Json to_json(const EventStatus& value);
 Json to_json(const EventList& value);
 Json to_json(const SecretStatus& value);
@@ -364,7 +408,7 @@ Json to_json(const ServerStatus& value);
 /// kInvalidArgument names the field of a wrong type. Absent keys give the field's default, unknown keys are ignored.
 template <class T>
 Result<T> from_json(const Json& json);
-/// The server's reader of requests (SubmitRequest, QueueRequest): unknown keys are refused too.
+/// The server's reader of requests (SubmitRequest, QueueRequest, ReservationRequest): unknown keys are refused too.
 template <class T>
 Result<T> from_json_strict(const Json& json);
 

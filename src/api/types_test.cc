@@ -87,6 +87,10 @@ TEST(ApiTypes, EveryTypeSurvivesItsJson) {
   expect_round_trip<QueueDiff>();
   expect_round_trip<UsageRow>();
   expect_round_trip<UsageList>();
+  expect_round_trip<WhenAnswer>();
+  expect_round_trip<ReservationRequest>();
+  expect_round_trip<ReservationStatus>();
+  expect_round_trip<ReservationList>();
   expect_round_trip<EventStatus>();
   expect_round_trip<EventList>();
   expect_round_trip<SecretStatus>();

@@ -33,6 +33,7 @@ std::string describe_why(const api::WhyAnswer& why, const Look& look);
 std::string jobs_table(const std::vector<api::JobStatus>& jobs, const Look& look);
 std::string nodes_table(const std::vector<api::NodeStatus>& nodes, const Look& look);
 std::string cards_table(const std::vector<api::CardStatus>& cards, const Look& look);
+std::string reservations_table(const std::vector<api::ReservationStatus>& reservations, const Look& look);
 std::string queues_table(const std::vector<api::QueueStatus>& queues, const Look& look);
 /// `busbar policy diff`.
 std::string queue_diff_text(const api::QueueDiff& diff, const Look& look);

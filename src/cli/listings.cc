@@ -169,6 +169,29 @@ std::string cards_table(const std::vector<api::CardStatus>& cards, const Look& l
   return render(table, look);
 }
 
+std::string reservations_table(const std::vector<api::ReservationStatus>& reservations, const Look& look) {
+  Table table({{.title = "NAME"},
+               {.title = "STATE"},
+               {.title = "FROM"},
+               {.title = "UNTIL"},
+               {.title = "FOR", .rank = 1},
+               {.title = "NODES", .rank = 2},
+               {.title = "IN THE WAY"}});
+  for (const api::ReservationStatus& reservation : reservations) {
+    std::vector<std::string> admitted = reservation.users;
+    for (const std::string& queue : reservation.queues) {
+      admitted.push_back("queue " + queue);
+    }
+    table.add(
+        {reservation.name,
+         Cell(reservation.is_active ? "active" : "coming", reservation.is_active ? Style::kYellow : Style::kPlain),
+         format_time(reservation.from_ms), format_time(reservation.until_ms),
+         admitted.empty() ? "nobody" : join(admitted, ", "), join(reservation.nodes, ","),
+         job_ids(reservation.jobs_in_the_way)});
+  }
+  return render(table, look);
+}
+
 std::string secrets_table(const std::vector<api::SecretStatus>& secrets, const Look& look) {
   Table table({{.title = "NAME"}, {.title = "CHANGED"}});
   for (const api::SecretStatus& secret : secrets) {

@@ -129,6 +129,30 @@ Result<int> why(Context& context, const std::string& job) {
   return 0;
 }
 
+/// "in 2h03m (2026-01-02T03:04:05.678Z)".
+std::string moment(const std::optional<TimeMs>& time_ms, TimeMs now_ms) {
+  if (!time_ms) {
+    return "not within the time looked at";
+  }
+  return *time_ms <= now_ms ? "now"
+                            : fmt::format("in {} ({})", format_duration_ms(*time_ms - now_ms), format_time(*time_ms));
+}
+
+Result<int> when(Context& context, const std::string& job) {
+  TRY_ASSIGN(ApiClient * client, context.client());
+  TRY_ASSIGN(const Json answer, client->get(job_target(job, "/when")));
+  if (context.wants_json()) {
+    context.print_json(answer);
+    return 0;
+  }
+  TRY_ASSIGN(const auto start, read_answer<api::WhenAnswer>(answer));
+  const TimeMs now_ms = context.now_ms();
+  context.out().line(fmt::format("Job {} starts {}; {} in nine of ten trials", start.id.value,
+                                 moment(start.p50_ms, now_ms), moment(start.p90_ms, now_ms)));
+  context.out().line("  " + printable(start.text));
+  return 0;
+}
+
 /// One POST for each job; goes on after a failure so that `stop 1 2 3` stops what it can, and gives the first error.
 Result<int> post_each(Context& context, const std::vector<std::string>& jobs, const std::string& rest,
                       const Query& query, const std::string& done) {
@@ -266,6 +290,20 @@ Command why_command() {
           .positional = {.name = "JOB", .least = 1, .most = 1, .target = jobs.get(), .complete = Complete::kJobs},
           .examples = {{"busbar why 17", "what job 17 waits for"}},
           .run = [jobs](Context& context) { return why(context, jobs->front()); }};
+}
+
+Command when_command() {
+  auto jobs = std::make_shared<std::vector<std::string>>();
+  return {
+      .name = "when",
+      .summary = "when a waiting job starts",
+      .usage = "busbar when JOB",
+      .details =
+          "Plays the future on copies of the scheduler's state: running jobs end as those of their queue did before, "
+          "else at their time limit. Jobs that are submitted later are not foreseen.",
+      .positional = {.name = "JOB", .least = 1, .most = 1, .target = jobs.get(), .complete = Complete::kJobs},
+      .examples = {{"busbar when 17", "the median, and what nine of ten trials keep"}},
+      .run = [jobs](Context& context) { return when(context, jobs->front()); }};
 }
 
 Command stop_command() {

@@ -279,6 +279,41 @@ TEST_F(ControllerTest, CancelsAWaitingJobAtOnce) {
   listener_->wait(id, JobState::kCancelled);
 }
 
+TEST_F(ControllerTest, KeepsReservedNodesFreeAcrossARestartUntilCancelled) {
+  const auto made = ask<api::ReservationStatus>([](Ledger& ledger) {
+    const std::string node = ledger.core().find_node(ledger.core().nodes().front())->name;
+    return ledger.reserve({.name = "firmware", .nodes = {node}, .duration_ms = 3'600'000}, "root");
+  });
+  ASSERT_TRUE(made) << made.error().to_string();
+  EXPECT_TRUE(made->is_active);
+  const auto outcome = submit("name: one\nrun: exit 0\ntime_limit: 1m\n");
+  ASSERT_TRUE(outcome) << outcome.error().to_string();
+  EXPECT_EQ(outcome->jobs.front().state, JobState::kQueued);
+  crash();
+  boot();
+  const auto list =
+      ask<api::ReservationList>([](Ledger& ledger) -> Result<api::ReservationList> { return ledger.reservations(); });
+  ASSERT_EQ(list->reservations.size(), 1U);
+  EXPECT_EQ(list->reservations.front(), *made);
+  EXPECT_EQ(status(outcome->jobs.front().id).state, JobState::kQueued);
+  ASSERT_TRUE(ask<bool>([](Ledger& ledger) -> Result<bool> {
+    TRY(ledger.cancel_reservation("firmware", "root"));
+    return true;
+  }));
+  listener_->wait(outcome->jobs.front().id, JobState::kSucceeded);
+}
+
+TEST_F(ControllerTest, RefusesReservationsOfNodesAndQueuesThatDoNotExist) {
+  const auto reserve = [this](api::ReservationRequest request) {
+    return ask<api::ReservationStatus>([request](Ledger& ledger) { return ledger.reserve(request, "root"); });
+  };
+  const auto unknown_node = reserve({.name = "x", .nodes = {"nowhere"}, .duration_ms = 1'000});
+  EXPECT_EQ(unknown_node.error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(reserve({.name = "x", .nodes = {}, .duration_ms = 1'000}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(reserve({.name = "X Y", .duration_ms = 1'000}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(reserve({.name = "x", .duration_ms = 0}).error().code, ErrorCode::kInvalidArgument);
+}
+
 TEST_F(ControllerTest, HoldsEverythingBackWhileTheStoreRefusesAndGoesOnAfter) {
   store_->is_full = true;
   const launch::ParsedJob parsed = launch::parse_job_file("name: one\nrun: exit 0\n");

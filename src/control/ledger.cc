@@ -209,17 +209,18 @@ Result<void> Ledger::change_health(const model::Node& node) {
 }
 
 Result<void> Ledger::set_node_state(const std::string& name, model::NodeState state, const std::string& actor) {
+  TRY_ASSIGN(const model::NodeId id, find_node(name));
+  if (core_.find_node(id)->state == state) return {};
+  TRY(apply(sched::NodeStateChanged{.node = id, .state = state}, actor, ""));
+  note({}, "node_state", fmt::format("{} is {} (by {})", name, model::node_state_name(state), actor));
+  return {};
+}
+
+Result<model::NodeId> Ledger::find_node(const std::string& name) const {
   std::vector<std::string> names;
   for (const model::NodeId id : core_.nodes()) {
-    const model::Node& node = *core_.find_node(id);
-    if (node.name != name) {
-      names.push_back(node.name);
-      continue;
-    }
-    if (node.state == state) return {};
-    TRY(apply(sched::NodeStateChanged{.node = id, .state = state}, actor, ""));
-    note({}, "node_state", fmt::format("{} is {} (by {})", name, model::node_state_name(state), actor));
-    return {};
+    names.push_back(core_.find_node(id)->name);
+    if (names.back() == name) return id;
   }
   const auto near = nearest_name(name, names);
   return make_error(ErrorCode::kNotFound,

@@ -98,6 +98,8 @@ class Ledger {
                       const std::string& request_id);
   Result<void> set_node_state(const std::string& node, model::NodeState state, const std::string& actor);
   Result<void> put_queue(const model::Queue& queue, const std::string& actor);
+  Result<api::ReservationStatus> reserve(const api::ReservationRequest& request, const std::string& actor);
+  Result<void> cancel_reservation(const std::string& name, const std::string& actor);
   void put_secret(store::SecretRow row);
   void note_files_deleted(model::JobId job, std::string text) { note(job, "files_deleted", std::move(text)); }
   /// Ids up to this one are not given to new jobs: files of such a job are there, though the store (restored from a
@@ -128,6 +130,7 @@ class Ledger {
   Result<api::JobList> list_jobs(const store::JobFilter& filter) const;
   Result<api::WhyAnswer> why(model::JobId id) const;
   std::vector<api::NodeStatus> node_statuses() const;
+  api::ReservationList reservations() const;
   std::uint64_t sequence() const { return sequence_; }
 
  private:
@@ -163,6 +166,9 @@ class Ledger {
   void on(const engine::TaskEnded& fact, TimeMs at_ms);
   void on(const engine::AttemptGone& fact, TimeMs at_ms);
   void on(const engine::ReportLines& fact, TimeMs at_ms);
+
+  Result<model::NodeId> find_node(const std::string& name) const;
+  api::ReservationStatus status_of(const model::Reservation& reservation) const;
 
   // ledger_submit.cc
   Result<std::vector<sched::JobRequest::Dependency>> resolve_dependencies(const model::JobSpec& spec) const;

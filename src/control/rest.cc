@@ -93,6 +93,8 @@ void Rest::dispatch(api::Operation operation, const CallPtr& call) {
       return stop_job(call);
     case Operation::kWhyJob:
       return why_job(call);
+    case Operation::kWhenJob:
+      return when_job(call);
     case Operation::kSignalJob:
       return signal_job(call);
     case Operation::kJobLogs:
@@ -119,6 +121,12 @@ void Rest::dispatch(api::Operation operation, const CallPtr& call) {
       return diff_queues(call);
     case Operation::kUsage:
       return usage(call);
+    case Operation::kListReservations:
+      return list_reservations(call);
+    case Operation::kReserve:
+      return reserve(call);
+    case Operation::kCancelReservation:
+      return cancel_reservation(call);
     case Operation::kListEvents:
       return list_events(call);
     case Operation::kListSecrets:

@@ -81,6 +81,7 @@ class Rest final : public net::HttpHandler {
   void get_job(const CallPtr& call);
   void stop_job(const CallPtr& call);
   void why_job(const CallPtr& call);
+  void when_job(const CallPtr& call);
   void signal_job(const CallPtr& call);
   // rest_streams.cc
   void job_logs(const CallPtr& call);
@@ -97,6 +98,9 @@ class Rest final : public net::HttpHandler {
   void list_nodes(const CallPtr& call);
   void set_node_state(const CallPtr& call, model::NodeState state);
   void list_cards(const CallPtr& call);
+  void list_reservations(const CallPtr& call);
+  void reserve(const CallPtr& call);
+  void cancel_reservation(const CallPtr& call);
   void list_secrets(const CallPtr& call);
   void put_secret(const CallPtr& call);
   void delete_secret(const CallPtr& call);

@@ -62,6 +62,33 @@ void Rest::set_node_state(const CallPtr& call, model::NodeState state) {
   });
 }
 
+void Rest::list_reservations(const CallPtr& call) {
+  d_.controller.post([call](Ledger&) -> Controller::Reply {
+    return [call](const Ledger& ledger) { call->answer(200, api::to_json(ledger.reservations())); };
+  });
+}
+
+void Rest::reserve(const CallPtr& call) {
+  if (refuse_if_degraded(call)) return;
+  const auto json = parse_json(call->request.body.empty() ? "{}" : call->request.body);
+  if (!json) return call->refuse(json.error());
+  const auto request = api::from_json_strict<api::ReservationRequest>(*json);
+  if (!request) return call->refuse(request.error());
+  command(call, 200, [call, request = *request](Ledger& ledger) -> Result<Json> {
+    TRY_ASSIGN(const api::ReservationStatus made, ledger.reserve(request, call->user));
+    return api::to_json(made);
+  });
+}
+
+void Rest::cancel_reservation(const CallPtr& call) {
+  if (refuse_if_degraded(call)) return;
+  command(call, 200, [call](Ledger& ledger) -> Result<Json> {
+    const std::string name = call->request.path_parameter("reservation");
+    TRY(ledger.cancel_reservation(name, call->user));
+    return Json::object({{"name", name}});
+  });
+}
+
 void Rest::list_secrets(const CallPtr& call) {
   d_.controller.post([call](Ledger&) -> Controller::Reply {
     return [call](const Ledger& ledger) {

@@ -234,6 +234,23 @@ void Rest::why_job(const CallPtr& call) {
   });
 }
 
+// On a fork, in the background: the trials may take a while, and the control thread has others to serve.
+void Rest::when_job(const CallPtr& call) {
+  ask_job(call, [this, call](const Ledger& ledger, model::JobId id) {
+    auto fork = std::make_shared<const sched::Core>(ledger.core().fork());
+    run_in_background(call, [call, id, fork] {
+      const auto when = fork->when(id);
+      if (!when) return call->refuse(when.error());
+      call->answer(200, api::to_json(api::WhenAnswer{.id = id,
+                                                     .p50_ms = when->p50_ms,
+                                                     .p90_ms = when->p90_ms,
+                                                     .trials = when->trials,
+                                                     .starts = when->starts,
+                                                     .text = when->text}));
+    });
+  });
+}
+
 void Rest::signal_job(const CallPtr& call) {
   const int number = signal_number(call->request.query_value("signal").value_or(""));
   const auto only = query_int(call->request, "task");

@@ -160,10 +160,22 @@ struct Table<WhyAnswer> {
   static constexpr auto kFields =
       std::tuple(field("id", &WhyAnswer::id, ""), field("state", &WhyAnswer::state, ""),
                  field("constraint", &WhyAnswer::constraint,
-                       "capacity, quota, priority, dependency, backoff, infeasible, array_limit or none."),
+                       "capacity, quota, priority, dependency, backoff, infeasible, array_limit, replacement or none."),
                  field("text", &WhyAnswer::text, "The binding constraint in a sentence."),
                  field("position", &WhyAnswer::position, "In the queue's order, from 1."),
                  field("changes", &WhyAnswer::changes, "Smallest first."));
+};
+
+template <>
+struct Table<WhenAnswer> {
+  static constexpr std::string_view kName = "WhenAnswer";
+  static constexpr std::string_view kText = "When a waiting job starts, by trials of the future.";
+  static constexpr auto kFields = std::tuple(
+      field("id", &WhenAnswer::id, ""),
+      field("p50_ms", &WhenAnswer::p50_ms, "Absent: in half of the trials it did not start."),
+      field("p90_ms", &WhenAnswer::p90_ms, "Same for nine of ten."), field("trials", &WhenAnswer::trials, ""),
+      field("starts", &WhenAnswer::starts, "Trials in which it started."),
+      field("text", &WhenAnswer::text, "What the answer rests on."));
 };
 
 template <>
@@ -304,6 +316,40 @@ struct Table<UsageList> {
 };
 
 template <>
+struct Table<ReservationRequest> {
+  static constexpr std::string_view kName = "ReservationRequest";
+  static constexpr std::string_view kText = "Nodes to keep free for some jobs, or for none, during a window.";
+  static constexpr auto kFields = std::tuple(
+      field("name", &ReservationRequest::name, "One that exists is replaced."),
+      field("nodes", &ReservationRequest::nodes, "Names of nodes."),
+      optional_field("from_ms", &ReservationRequest::from_ms, "0, or past: from now on."),
+      field("duration_ms", &ReservationRequest::duration_ms, ""),
+      optional_field("users", &ReservationRequest::users, "Whose jobs may use the nodes."),
+      optional_field("queues", &ReservationRequest::queues, "Jobs of these may use them too; with no users: nobody."));
+};
+
+template <>
+struct Table<ReservationStatus> {
+  static constexpr std::string_view kName = "ReservationStatus";
+  static constexpr std::string_view kText = "A reservation; it goes by itself when its window is over.";
+  static constexpr auto kFields =
+      std::tuple(field("name", &ReservationStatus::name, ""), field("nodes", &ReservationStatus::nodes, ""),
+                 field("from_ms", &ReservationStatus::from_ms, ""),
+                 field("until_ms", &ReservationStatus::until_ms, "The first moment after it."),
+                 field("users", &ReservationStatus::users, ""), field("queues", &ReservationStatus::queues, ""),
+                 field("is_active", &ReservationStatus::is_active, "Its window has begun."),
+                 field("jobs_in_the_way", &ReservationStatus::jobs_in_the_way,
+                       "On its nodes, not admitted, and not sure to have ended before; they are left alone."));
+};
+
+template <>
+struct Table<ReservationList> {
+  static constexpr std::string_view kName = "ReservationList";
+  static constexpr std::string_view kText = "Reservations that are not over, by name.";
+  static constexpr auto kFields = std::tuple(field("reservations", &ReservationList::reservations, ""));
+};
+
+template <>
 struct Table<EventStatus> {
   static constexpr std::string_view kName = "EventStatus";
   static constexpr std::string_view kText = "One line of the users' event log.";
@@ -398,10 +444,11 @@ struct Table<ErrorAnswer> {
 };
 
 /// Every component of the OpenAPI document.
-using AllTypes = std::tuple<Diagnostic, SubmitRequest, TaskStatus, AttemptStatus, ProgressStatus, EfficiencyStatus,
-                            JobStatus, SubmitAnswer, JobList, ChangeStatus, WhyAnswer, CardStatus, NodeStatus, NodeList,
-                            CardList, QueueRequest, QueueStatus, QueueList, QueueDiffRequest, JobChange, QueueDiff,
-                            UsageRow, UsageList, EventStatus, EventList, SecretStatus, SecretList, LogLine,
-                            ServerStatus::Capability, ServerStatus, ErrorFields, ErrorAnswer>;
+using AllTypes =
+    std::tuple<Diagnostic, SubmitRequest, TaskStatus, AttemptStatus, ProgressStatus, EfficiencyStatus, JobStatus,
+               SubmitAnswer, JobList, ChangeStatus, WhyAnswer, WhenAnswer, CardStatus, NodeStatus, NodeList, CardList,
+               QueueRequest, QueueStatus, QueueList, QueueDiffRequest, JobChange, QueueDiff, UsageRow, UsageList,
+               ReservationRequest, ReservationStatus, ReservationList, EventStatus, EventList, SecretStatus, SecretList,
+               LogLine, ServerStatus::Capability, ServerStatus, ErrorFields, ErrorAnswer>;
 
 }  // namespace busbar::api::internal

@@ -67,6 +67,7 @@ std::string_view route_class(api::Operation operation) {
     case Operation::kListJobs:
     case Operation::kGetJob:
     case Operation::kWhyJob:
+    case Operation::kWhenJob:
       return "jobs_read";
     case Operation::kStopJob:
     case Operation::kSignalJob:
@@ -82,6 +83,9 @@ std::string_view route_class(api::Operation operation) {
     case Operation::kDrainNode:
     case Operation::kResumeNode:
     case Operation::kListCards:
+    case Operation::kListReservations:
+    case Operation::kReserve:
+    case Operation::kCancelReservation:
       return "nodes";
     case Operation::kListQueues:
     case Operation::kPutQueue:
