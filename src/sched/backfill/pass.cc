@@ -1,6 +1,7 @@
 #include "sched/backfill/pass.h"
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include <fmt/format.h>
@@ -22,6 +23,7 @@ using internal::JobRecord;
 using internal::PendingClass;
 using internal::PendingKey;
 using internal::State;
+using Filter = std::shared_ptr<const place::NodeFilter>;
 
 /// The first job of a class.
 struct Front {
@@ -56,9 +58,8 @@ class Pass {
   Attempt try_job(const JobRecord& record, const ClassKey& key);
   Attempt find_cards(const JobRecord& record, const ClassKey& key);
   bool preempt_for(const JobRecord& record, const ClassKey& key);
-  Tried place_within_quota(const JobRecord& record, const std::vector<model::NodeId>* away);
-  std::optional<place::Found> place_gang(const JobRecord& record, place::GangNeed need,
-                                         const std::vector<model::NodeId>& away);
+  Tried place_within_quota(const JobRecord& record, const Filter* among);
+  std::optional<place::Found> place_gang(const JobRecord& record, place::GangNeed need, const Filter& among);
   Attempt keep_promises(const JobRecord& record, Attempt attempt);
   void start(const JobRecord& record, place::Found found);
 
@@ -67,7 +68,7 @@ class Pass {
   Promises promises_;
 };
 
-const std::vector<model::NodeId> kNowhere;
+const Filter kEverywhere;
 
 bool later(const Front& a, const Front& b) {
   return b.order < a.order;
@@ -183,10 +184,11 @@ Pass::Attempt Pass::keep_promises(const JobRecord& record, Attempt attempt) {
   if (first == nullptr) {
     return attempt;
   }
-  std::vector<model::NodeId> away;
+  Filter away;
   while (const Promise* delayed = promises_.admit(record, attempt.found->placement)) {
-    away.insert(away.end(), delayed->domain->begin(), delayed->domain->end());
-    attempt.found = place_within_quota(record, &away).found;
+    away = place::both_of(std::move(away), delayed->outside);
+    const bool is_everywhere = delayed->domain->size() == state_.nodes().size();
+    attempt.found = is_everywhere ? std::nullopt : place_within_quota(record, &away).found;
     if (!attempt.found.has_value()) {
       return {.obstacle = delays(*delayed)};
     }
@@ -197,7 +199,7 @@ Pass::Attempt Pass::keep_promises(const JobRecord& record, Attempt attempt) {
 
 Pass::Attempt Pass::find_cards(const JobRecord& record, const ClassKey& key) {
   const bool is_known_not_to_fit = state_.pending().find(key)->no_fit_version == state_.capacity_version();
-  Tried tried = place_within_quota(record, is_known_not_to_fit ? nullptr : &kNowhere);
+  Tried tried = place_within_quota(record, is_known_not_to_fit ? nullptr : &kEverywhere);
   if (tried.found.has_value()) {
     return {.found = std::move(tried.found)};
   }
@@ -207,8 +209,8 @@ Pass::Attempt Pass::find_cards(const JobRecord& record, const ClassKey& key) {
   return {.obstacle = {.kind = tried.is_any_in_quota ? Obstacle::Kind::kCapacity : Obstacle::Kind::kQuota}};
 }
 
-// The first alternative that quota and free cards allow, away from these nodes; nullptr: only the quota is looked at.
-Pass::Tried Pass::place_within_quota(const JobRecord& record, const std::vector<model::NodeId>* away) {
+// The first alternative that quota and free cards allow, among these nodes; nullptr: only the quota is looked at.
+Pass::Tried Pass::place_within_quota(const JobRecord& record, const Filter* among) {
   const JobRequest& request = record.request();
   Tried tried;
   for (place::GangNeed need : place::needs_of(request, state_.free_map())) {
@@ -221,10 +223,10 @@ Pass::Tried Pass::place_within_quota(const JobRecord& record, const std::vector<
       continue;
     }
     tried.is_any_in_quota = true;
-    if (away == nullptr) {
+    if (among == nullptr) {
       continue;
     }
-    tried.found = place_gang(record, need, *away);
+    tried.found = place_gang(record, need, *among);
     if (tried.found.has_value()) {
       return tried;
     }
@@ -252,10 +254,9 @@ std::optional<place::Found> place_sizes(const place::FreeMap& map, const place::
   return std::nullopt;
 }
 
-std::optional<place::Found> Pass::place_gang(const JobRecord& record, place::GangNeed need,
-                                             const std::vector<model::NodeId>& away) {
+std::optional<place::Found> Pass::place_gang(const JobRecord& record, place::GangNeed need, const Filter& among) {
   const std::vector<std::uint32_t>& sizes = record.request().sizes;
-  need.allowed = gang::nodes_allowed(state_, record, away);
+  need.allowed = place::both_of(gang::nodes_allowed(state_, record), among);
   auto found = place_sizes(state_.free_map(), state_.fabric(), sizes, need);
   if (found.has_value() || record.excluded.empty()) {
     return found;
@@ -265,9 +266,7 @@ std::optional<place::Found> Pass::place_gang(const JobRecord& record, place::Gan
   if (place::Placer(state_.idle(), state_.fabric()).count_fitting(need) > 0) {
     return std::nullopt;
   }
-  std::vector<model::NodeId> barred = gang::nodes_barred(state_, record);
-  barred.insert(barred.end(), away.begin(), away.end());
-  need.allowed = place::all_but(state_.free_map(), barred);
+  need.allowed = place::both_of(place::all_but(state_.free_map(), gang::nodes_barred(state_, record)), among);
   return place_sizes(state_.free_map(), state_.fabric(), sizes, need);
 }
 

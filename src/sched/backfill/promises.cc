@@ -280,6 +280,9 @@ const Promise* Promises::admit(const JobRecord& candidate, const model::Placemen
       for (Promise* other : beside) {
         other->future->release(placement);
       }
+      if (promise.outside == nullptr) {
+        promise.outside = place::all_but(state_.free_map(), *promise.domain);
+      }
       return &promise;
     }
     beside.push_back(&promise);

@@ -31,9 +31,10 @@ struct Promise {
   internal::Booking booking = {};
   bool is_moved = false;                                          ///< Its plan has changed since it was recorded.
   std::shared_ptr<const std::vector<model::NodeId>> domain = {};  ///< Ascending.
-  std::optional<place::FreeMap> future = {};                      ///< The cluster at T; made when it is first needed.
-  Bounds bounds = {};                                             ///< What of it is for the job: made with the future.
-  bool can_fit = false;                                           ///< In the future as it is.
+  std::shared_ptr<const place::NodeFilter> outside = nullptr;  ///< All other nodes; made for those whom it sends away.
+  std::optional<place::FreeMap> future = {};                   ///< The cluster at T; made when it is first needed.
+  Bounds bounds = {};                                          ///< What of it is for the job: made with the future.
+  bool can_fit = false;                                        ///< In the future as it is.
 };
 
 /// The promises of one walk over the pending jobs. Borrows the log's state; what starts meanwhile must pass `admit`.

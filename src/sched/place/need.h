@@ -29,6 +29,9 @@ using NodeFilter = std::vector<bool>;
 /// All nodes of the map but these; nullptr, every node, if there are none. Cost: O(nodes / 64) and the list.
 std::shared_ptr<const NodeFilter> all_but(const FreeMap& map, std::span<const model::NodeId> nodes);
 
+/// What both let through; nullptr, every node, lets all through.
+std::shared_ptr<const NodeFilter> both_of(std::shared_ptr<const NodeFilter> a, std::shared_ptr<const NodeFilter> b);
+
 /// The domain of `level` (1 leaf; above the fabric's levels: the whole cluster) around a node, by FreeMap's index.
 struct Vicinity {
   std::uint32_t node = 0;

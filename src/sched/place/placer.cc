@@ -66,6 +66,17 @@ std::shared_ptr<const NodeFilter> all_but(const FreeMap& map, std::span<const mo
   return filter;
 }
 
+std::shared_ptr<const NodeFilter> both_of(std::shared_ptr<const NodeFilter> a, std::shared_ptr<const NodeFilter> b) {
+  if (a == nullptr || b == nullptr) {
+    return a == nullptr ? b : a;
+  }
+  auto both = std::make_shared<NodeFilter>(*a);
+  for (std::size_t i = 0; i < both->size(); ++i) {
+    (*both)[i] = (*both)[i] && i < b->size() && (*b)[i];
+  }
+  return both;
+}
+
 namespace {
 
 std::uint32_t order_index(const FabricOrder& fabric, const GangNeed& need) {
