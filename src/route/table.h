@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+
+/// What server and gateways tell each other: the server says which replicas serve what (a whole `Table`, versioned),
+/// a gateway says what its clients want (`Demand`). Plain values and their JSON.
+namespace busbar::route {
+
+/// What a replica of a language model does of a request. Only kAny is sent requests by this version.
+enum class Role { kAny, kPrefill, kDecode };
+
+/// Where one replica listens: its leader's address.
+struct Endpoint {
+  std::string replica = {};  ///< "vad-3"; the same for as long as this replica lives, never used again after it.
+  std::string address = {};  ///< IPv4 or IPv6, without brackets.
+  std::uint16_t port = 0;
+  std::uint32_t weight = 100;  ///< Share of new requests relative to the others; 0: none (a canary switched off).
+  std::uint32_t revision = 1;  ///< Of the service's definition that this replica runs.
+  Role role = Role::kAny;
+  std::vector<std::string> adapters = {};  ///< LoRA adapters it has loaded.
+  bool is_draining = false;                ///< Finishes what it has, is given nothing new.
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+};
+
+/// Bounds on what a gateway lets wait and pass. 0: no bound.
+struct Limits {
+  std::uint32_t concurrency = 64;          ///< Requests one replica is given at once.
+  std::uint32_t waiting = 1024;            ///< Requests of one gateway that may wait for a replica; beyond: 503.
+  std::int64_t wait_ms = 60'000;           ///< How long one may wait; beyond: 503.
+  std::int64_t response_ms = 600'000;      ///< From the request sent to the first byte of the answer; beyond: 504.
+  std::int64_t max_body_bytes = 64 << 20;  ///< Beyond: 413.
+  friend bool operator==(const Limits&, const Limits&) = default;
+};
+
+struct Service {
+  std::string name = {};
+  /// Names in `Host` (lower-case, without port). Besides, every service answers below /services/NAME/ on any host.
+  std::vector<std::string> hosts = {};
+  /// Values of "model" in the bodies of /v1/chat/completions and its like; a name of its own adapters is one too.
+  std::vector<std::string> models = {};
+  bool can_start = false;     ///< More replicas may be started: requests may wait even where there is no endpoint.
+  std::int64_t start_ms = 0;  ///< How long a replica took to be ready, measured; 0: not known yet.
+  Limits limits = {};
+  std::vector<Endpoint> endpoints = {};
+  friend bool operator==(const Service&, const Service&) = default;
+};
+
+/// Everything a gateway routes by. `version` grows by one with each change; a new life of the server goes on from it.
+struct Table {
+  std::uint64_t version = 0;
+  std::vector<Service> services = {};  ///< By name, ascending.
+  friend bool operator==(const Table&, const Table&) = default;
+};
+
+/// What one gateway saw of a service since its last message. Counts and sums, so that nothing is lost by adding up.
+struct ServiceDemand {
+  std::string name = {};
+  std::uint32_t waiting = 0;   ///< Now: requests held for want of a replica.
+  std::uint32_t running = 0;   ///< Now: requests given to replicas and not finished.
+  std::uint64_t arrivals = 0;  ///< Since the last message.
+  std::uint64_t finished = 0;  ///< Since the last message: answers that ended.
+  std::uint64_t failed = 0;    ///< Of those: 5xx, or broken off by the replica.
+  std::uint64_t busy_us = 0;   ///< Of those: time from given to a replica to the end of the answer, summed.
+  /// By revision: finished and failed, for canaries.
+  struct Revision {
+    std::uint32_t revision = 0;
+    std::uint64_t finished = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t busy_us = 0;
+    friend bool operator==(const Revision&, const Revision&) = default;
+  };
+  std::vector<Revision> revisions = {};
+  friend bool operator==(const ServiceDemand&, const ServiceDemand&) = default;
+};
+
+/// POSTed by a gateway when a service without a replica is asked for (at once) and every `interval_ms` where anything
+/// happened. A gateway that has not been heard of for three intervals counts for nothing.
+struct Demand {
+  std::string gateway = {};         ///< Made up at the gateway's start, unique.
+  std::uint64_t table_version = 0;  ///< The table that it routes by.
+  std::int64_t interval_ms = 0;     ///< Time that the counts cover.
+  std::vector<ServiceDemand> services = {};
+  friend bool operator==(const Demand&, const Demand&) = default;
+};
+
+std::string_view role_name(Role role);
+
+Json to_json(const Table& table);
+Json to_json(const Demand& demand);
+/// kInvalidArgument names the service and the field. Unknown keys are skipped: server and gateway may differ in age.
+/// Addresses are checked to be numeric by the gateway, not here.
+Result<Table> table_from_json(const Json& json);
+Result<Demand> demand_from_json(const Json& json);
+
+}  // namespace busbar::route
