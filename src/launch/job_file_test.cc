@@ -180,8 +180,7 @@ TEST(JobFile, AllErrorsComeInOneAnswerInFileOrder) {
 }
 
 TEST(JobFile, WhatThisVersionCannotCarryOutIsRefused) {
-  for (const char* text : {"run: x\ndatasets: [imagenet]", "run: x\nidle: {after: 10m}", "run: x\ntype: service",
-                           "run: x\nservice: {port: 80}", "run: x\nresources: {disk: 10G}"}) {
+  for (const char* text : {"run: x\ndatasets: [imagenet]", "run: x\nidle: {after: 10m}", "run: x\nresources: {disk: 10G}"}) {
     SCOPED_TRACE(text);
     const ParsedJob parsed = parse_job_file(text);
     EXPECT_FALSE(parsed.is_valid);
@@ -189,6 +188,39 @@ TEST(JobFile, WhatThisVersionCannotCarryOutIsRefused) {
     EXPECT_NE(parsed.diagnostics[0].message.find("not carried out by this version"), std::string::npos);
     EXPECT_FALSE(parsed.diagnostics[0].hint.empty());
   }
+}
+
+TEST(JobFile, AServiceHasDefaultsAndShorthands) {
+  const ParsedJob bare = parse_job_file("type: service\nrun: serve");
+  ASSERT_TRUE(bare.is_valid) << errors_of(bare);
+  EXPECT_EQ(bare.spec.name, "service");
+  EXPECT_EQ(bare.spec.launcher, model::Launcher::kNone);
+  EXPECT_EQ(bare.spec.service, model::ServiceSpec{});
+
+  const ParsedJob full = parse_job_file(R"(
+name: chat
+type: service
+run: serve
+service:
+  replicas: 0..8
+  target: 4
+  health: /healthz
+  drain: 5s
+  hosts: Chat.Example
+  models: [tiny]
+  concurrency: 2
+  max_body: 1MiB
+  canary: {weight: 5, abort_above_error_rate: 0.02}
+)");
+  ASSERT_TRUE(full.is_valid) << errors_of(full);
+  const model::ServiceSpec& service = *full.spec.service;
+  EXPECT_EQ(service.min_replicas, 0u);
+  EXPECT_EQ(service.max_replicas, 8u);
+  EXPECT_EQ(service.health.path, "/healthz");
+  EXPECT_EQ(service.hosts, std::vector<std::string>{"chat.example"});
+  EXPECT_EQ(service.limits.concurrency, 2u);
+  EXPECT_EQ(service.limits.max_body_bytes, 1 << 20);
+  EXPECT_EQ(service.canary->abort_above_permille, 20u);
 }
 
 TEST(JobFile, ForeignKeysGetAHint) {

@@ -1,5 +1,7 @@
 #include "launch/launch_plan.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "launch/internal/launch_env.h"
@@ -71,6 +73,14 @@ Result<std::vector<TaskPlan>> plan_launch(const LaunchInput& input) {
     plans.push_back(std::move(plan));
   }
   return plans;
+}
+
+model::JobSpec replica_spec(const model::JobSpec& service, std::uint64_t number) {
+  model::JobSpec replica = service;
+  replica.name = fmt::format("{}-{}", service.name, number);
+  const std::uint16_t port = service.service ? service.service->port : std::uint16_t{0};
+  replica.ports.insert(replica.ports.begin(), {.name = "service", .container_port = port});
+  return replica;
 }
 
 std::vector<JobSpec> expand_array(const JobSpec& spec) {

@@ -63,6 +63,10 @@ Result<std::vector<TaskPlan>> plan_launch(const LaunchInput& input);
 /// The members that an array job stands for, in index order; a job that is no array gives itself.
 std::vector<model::JobSpec> expand_array(const model::JobSpec& spec);
 
+/// The job that one replica of a service is: called NAME-NUMBER, with the service's port first among its ports, so that
+/// $PORT is where it has to listen.
+model::JobSpec replica_spec(const model::JobSpec& service, std::uint64_t number);
+
 /// Slurm's "0-7", "1,3,5-9:2", "0-99%4" and a bare count "8" (0..7). At most 10,000 indices.
 using model::ArrayRange;
 using model::parse_array;

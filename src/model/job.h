@@ -10,6 +10,7 @@
 
 #include "base/units.h"
 #include "model/ids.h"
+#include "model/service.h"
 
 namespace busbar::model {
 
@@ -126,7 +127,7 @@ struct JobSpec {
   std::string queue = "default";
   std::int32_t priority = 0;
   std::int64_t time_limit_ms = 0;  ///< 0: none.
-  /// Whether it may be stopped for a job that is entitled to its cards. Not given: yes, but for `dev`.
+  /// Whether it may be stopped for a job that is entitled to its cards. Not given: yes for `job`, else no.
   std::optional<bool> preemptible = {};
   std::int64_t min_run_time_ms = 0;  ///< Not evicted sooner after it started.
   RestartPolicy restart = {};
@@ -140,6 +141,7 @@ struct JobSpec {
   std::vector<std::string> after = {};    ///< "JOB" or "ok:JOB" (must succeed), "any:JOB" (must have ended).
   EfficiencyHint efficiency = {};
   bool slurm_environment = false;                 ///< Also set SLURM_* variables.
+  std::optional<ServiceSpec> service = {};        ///< Of `type: service` and of its replicas only.
   std::optional<std::uint32_t> array_index = {};  ///< Set on the members of an array when it is expanded.
   friend bool operator==(const JobSpec&, const JobSpec&) = default;
 };

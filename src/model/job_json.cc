@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "model/internal/object_reader.h"
+#include "model/service_json.h"
 #include "model/spec_text.h"
 
 namespace busbar::model {
@@ -279,6 +280,9 @@ void add_placement_fields(Json& json, const JobSpec& spec) {
   if (spec.slurm_environment) {
     json.set("slurm_environment", true);
   }
+  if (spec.service) {
+    json.set("service", to_json(*spec.service));
+  }
 }
 
 void read_placement_fields(ObjectReader& reader, JobSpec& spec) {
@@ -307,6 +311,11 @@ void read_placement_fields(ObjectReader& reader, JobSpec& spec) {
   spec.after = reader.texts("after");
   spec.efficiency = reader.nested<EfficiencyHint>("efficiency", {}, efficiency_from_json);
   spec.slurm_environment = reader.boolean("slurm_environment", false);
+  spec.service = reader.nested<std::optional<ServiceSpec>>(
+      "service", std::nullopt, [](const Json& json) -> Result<std::optional<ServiceSpec>> {
+        TRY_ASSIGN(ServiceSpec service, service_from_json(json));
+        return std::optional(std::move(service));
+      });
 }
 
 }  // namespace

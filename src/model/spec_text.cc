@@ -129,19 +129,33 @@ std::string format_accelerators(const AcceleratorRequest& request) {
          (request.precision.empty() ? "" : "@" + request.precision);
 }
 
-Result<std::pair<std::uint32_t, std::uint32_t>> parse_nodes(std::string_view text) {
+namespace {
+
+/// "4" or "2..8".
+Result<std::pair<std::uint32_t, std::uint32_t>> parse_span(std::string_view text, std::uint32_t least,
+                                                           std::uint32_t most, const std::string& what) {
   const std::string_view whole = trim(text);
   const auto dots = whole.find("..");
-  TRY_ASSIGN(const std::uint32_t low, parse_bounded(whole.substr(0, dots), 1, kMaxNodes, "number of nodes"));
+  TRY_ASSIGN(const std::uint32_t low, parse_bounded(whole.substr(0, dots), least, most, what));
   std::uint32_t high = low;
   if (dots != std::string_view::npos) {
-    TRY_ASSIGN(high, parse_bounded(whole.substr(dots + 2), 1, kMaxNodes, "number of nodes"));
+    TRY_ASSIGN(high, parse_bounded(whole.substr(dots + 2), least, most, what));
   }
   if (high < low) {
     return make_error(ErrorCode::kInvalidArgument,
                       "\"" + std::string(whole) + "\" runs backwards; write the smaller number first");
   }
   return std::pair{low, high};
+}
+
+}  // namespace
+
+Result<std::pair<std::uint32_t, std::uint32_t>> parse_nodes(std::string_view text) {
+  return parse_span(text, 1, kMaxNodes, "number of nodes");
+}
+
+Result<std::pair<std::uint32_t, std::uint32_t>> parse_replicas(std::string_view text) {
+  return parse_span(text, 0, kMaxReplicas, "number of replicas");
 }
 
 std::string format_nodes(std::uint32_t min_nodes, std::uint32_t max_nodes) {

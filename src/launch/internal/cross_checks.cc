@@ -61,6 +61,39 @@ void check_program(Reader& reader) {
   }
 }
 
+/// A service has a section; nobody else has one.
+void check_service(Reader& reader) {
+  JobSpec& spec = reader.spec();
+  if (spec.type != JobType::kService) {
+    if (reader.has("service")) {
+      reader.error_at("service", "this section belongs to type: service", "add type: service");
+    }
+    return;
+  }
+  if (!spec.service) {
+    spec.service.emplace();
+  }
+  // Replicas are called NAME-1, NAME-2 ...
+  constexpr std::size_t kLongestName = 48;
+  if (spec.name.size() > kLongestName) {
+    reader.error_at("name", fmt::format("the name of a service has at most {} characters", kLongestName),
+                    "its replicas are called NAME-1, NAME-2 ...");
+  }
+  if (spec.service->port != 0 && spec.service->max_replicas > 1) {
+    reader.error_at("service.port", "replicas of one machine cannot all listen on one port",
+                    "leave port out and listen on $PORT, or write replicas: 1");
+  }
+  const std::pair<const char*, const char*> strange[] = {
+      {"array", "use service.replicas"},
+      {"after", "leave it out"},
+      {"restart", "leave it out: a replica that ends is always replaced"}};
+  for (const auto& [field, hint] : strange) {
+    if (reader.has(field)) {
+      reader.error_at(field, "a service has none", hint);
+    }
+  }
+}
+
 void check_cards(Reader& reader) {
   JobSpec& spec = reader.spec();
   if (spec.resources.accelerators && reader.has("any_of")) {
@@ -119,7 +152,8 @@ void check_placement(Reader& reader) {
 
 void check_launcher(Reader& reader) {
   JobSpec& spec = reader.spec();
-  if (!reader.has("launcher") && (spec.type == JobType::kDev || asks_for_fraction(spec))) {
+  const bool is_alone = spec.type == JobType::kDev || (spec.type == JobType::kService && spec.max_nodes == 1);
+  if (!reader.has("launcher") && (is_alone || asks_for_fraction(spec))) {
     spec.launcher = Launcher::kNone;
   }
   for (const auto& [name, value] : spec.env) {
@@ -163,6 +197,7 @@ void check_secrets(Reader& reader) {
 
 void check_across_fields(Reader& reader) {
   check_program(reader);
+  check_service(reader);
   check_cards(reader);
   check_placement(reader);
   check_launcher(reader);

@@ -63,5 +63,7 @@ const Section& efficiency_section();
 const Section& volume_section();
 const Section& port_section();
 const Section& secret_section();
+/// In fields_service.cc.
+const Section& service_section();
 
 }  // namespace busbar::launch::internal

@@ -11,11 +11,9 @@ namespace {
 using model::JobSpec;
 
 void read_type(Reader& reader, const YamlNode& node) {
-  static const std::vector<std::string> kTypes = {"job", "dev"};
-  if (node.scalar == "service") {
-    reader.error(node, "services are not carried out by this version", "use type: job or type: dev");
-  } else if (const auto name = read_choice(reader, node, kTypes)) {
-    reader.spec().type = *name == "dev" ? model::JobType::kDev : model::JobType::kJob;
+  static const std::vector<std::string> kTypes = {"job", "service", "dev"};
+  if (const auto name = read_choice(reader, node, kTypes)) {
+    reader.spec().type = model::job_type_from_name(*name).value_or(model::JobType::kJob);
   }
 }
 
@@ -45,8 +43,8 @@ std::vector<Field> program_fields() {
            .help = "1 to 63 of a-z 0-9 - _ . that begin with a letter or digit. Default: the job's type.",
            .aliases = {"job_name", "job-name"}},
           [](JobSpec& spec, std::string value) { spec.name = std::move(value); }, check_name),
-      custom_field({.name = "type", .help = "job (default) or dev (a shell to work in)."},
-                   Json::object({{"enum", Json::array({"job", "dev"})}}), read_type),
+      custom_field({.name = "type", .help = "job (default), service (replicas that answer requests) or dev (a shell to work in)."},
+                   Json::object({{"enum", Json::array({"job", "service", "dev"})}}), read_type),
       custom_field({.name = "image",
                     .help = "host (default: the machine's own root, with a private writable layer) or oci:PATH[:TAG]."},
                    Json::object({{"type", "string"}, {"pattern", "^(host|oci:.+)$"}}), read_image),
@@ -121,7 +119,7 @@ std::vector<Field> scheduling_fields() {
                    schema_of_types({"integer", "string"}), read_time_limit),
       boolean_field({.name = "preemptible",
                      .help = "Whether it may be stopped, and started again later, for a job that is entitled to its "
-                             "cards. If not, it may not borrow. Default: true; false for type dev."},
+                             "cards. If not, it may not borrow. Default: true for type job, else false."},
                     [](JobSpec& spec, bool value) { spec.preemptible = value; }),
       duration_field({.name = "min_run_time",
                       .help = "Not evicted sooner after its start: 10m. Bounded by its queue. Default: 0."},
@@ -160,8 +158,7 @@ std::vector<Field> lifecycle_fields() {
       section_field({.name = "efficiency", .help = "What a token or sample costs, for MFU."}, efficiency_section()),
       boolean_field({.name = "slurm_environment", .help = "Also set SLURM_* variables. Default: false."},
                     [](JobSpec& spec, bool value) { spec.slurm_environment = value; }),
-      refused_field({.name = "service", .help = "Port, replicas, target and health of a service."},
-                    "use type: job with ports"),
+      section_field({.name = "service", .help = "Replicas, health and limits; for type service."}, service_section()),
       refused_field({.name = "idle", .help = "What to do with a job that leaves its cards idle."},
                     "use time_limit instead"),
   };
@@ -190,7 +187,7 @@ const std::vector<ForeignKey>& foreign_keys() {
       {"ntasks", "write nodes: N and procs_per_node: N"},
       {"tasks", "write nodes: N and procs_per_node: N"},
       {"world_size", "write nodes: N and procs_per_node: N"},
-      {"replicas", "write nodes: N"},
+      {"replicas", "write nodes: N, or, for type: service, service: {replicas: N}"},
       {"file_mounts", "write volumes: [/data:/data:ro]"},
       {"mounts", "write volumes: [/data:/data:ro]"},
       {"retry", "write restart: {max: 3}"},

@@ -1,0 +1,134 @@
+#include "model/service_json.h"
+
+#include <limits>
+#include <utility>
+
+#include "base/units.h"
+#include "model/internal/object_reader.h"
+#include "model/spec_text.h"
+
+namespace busbar::model {
+namespace {
+
+using internal::milli_to_json;
+using internal::ObjectReader;
+
+constexpr std::int64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kMaxU32 = std::numeric_limits<std::uint32_t>::max();
+
+Json texts(const std::vector<std::string>& values) {
+  Json list = Json::array();
+  for (const std::string& value : values) list.push(value);
+  return list;
+}
+
+std::int64_t duration(ObjectReader& reader, const char* key, std::int64_t fallback_ms) {
+  return reader.parsed<std::int64_t>(key, fallback_ms, [](std::string_view text) { return parse_duration_ms(text); });
+}
+
+std::uint32_t count(ObjectReader& reader, const char* key, std::uint32_t fallback) {
+  return static_cast<std::uint32_t>(reader.integer(key, 0, kMaxU32, fallback));
+}
+
+Json to_json(const HealthCheck& health) {
+  Json json = Json::object();
+  if (!health.path.empty()) json.set("path", health.path);
+  json.set("every", format_exact_duration_ms(health.every_ms));
+  json.set("timeout", format_exact_duration_ms(health.timeout_ms));
+  json.set("failures", health.failures);
+  json.set("start", format_exact_duration_ms(health.start_ms));
+  return json;
+}
+
+Result<HealthCheck> health_from_json(const Json& json) {
+  ObjectReader reader(json, "health");
+  HealthCheck health;
+  health.path = reader.text("path");
+  health.every_ms = duration(reader, "every", health.every_ms);
+  health.timeout_ms = duration(reader, "timeout", health.timeout_ms);
+  health.failures = count(reader, "failures", health.failures);
+  health.start_ms = duration(reader, "start", health.start_ms);
+  TRY(reader.finish());
+  return health;
+}
+
+Json to_json(const CanaryPolicy& canary) {
+  return Json::object({{"weight", canary.weight},
+                       {"abort_above_error_rate", milli_to_json(canary.abort_above_permille)},
+                       {"hold", format_exact_duration_ms(canary.hold_ms)}});
+}
+
+Result<CanaryPolicy> canary_from_json(const Json& json) {
+  ObjectReader reader(json, "canary");
+  CanaryPolicy canary;
+  canary.weight = count(reader, "weight", canary.weight);
+  canary.abort_above_permille =
+      static_cast<std::uint32_t>(reader.milli("abort_above_error_rate", canary.abort_above_permille));
+  canary.hold_ms = duration(reader, "hold", canary.hold_ms);
+  TRY(reader.finish());
+  return canary;
+}
+
+void add_limits(Json& json, const ServiceLimits& limits) {
+  const ServiceLimits defaults;
+  if (limits.concurrency != defaults.concurrency) json.set("concurrency", limits.concurrency);
+  if (limits.waiting != defaults.waiting) json.set("waiting", limits.waiting);
+  if (limits.wait_ms != defaults.wait_ms) json.set("wait", format_exact_duration_ms(limits.wait_ms));
+  if (limits.response_ms != defaults.response_ms) json.set("response", format_exact_duration_ms(limits.response_ms));
+  if (limits.max_body_bytes != defaults.max_body_bytes) json.set("max_body", limits.max_body_bytes);
+}
+
+ServiceLimits read_limits(ObjectReader& reader) {
+  ServiceLimits limits;
+  limits.concurrency = count(reader, "concurrency", limits.concurrency);
+  limits.waiting = count(reader, "waiting", limits.waiting);
+  limits.wait_ms = duration(reader, "wait", limits.wait_ms);
+  limits.response_ms = duration(reader, "response", limits.response_ms);
+  limits.max_body_bytes = reader.integer("max_body", 0, kMaxInt, limits.max_body_bytes);
+  return limits;
+}
+
+}  // namespace
+
+Json to_json(const ServiceSpec& service) {
+  Json json = Json::object();
+  if (service.port != 0) json.set("port", static_cast<int>(service.port));
+  if (service.min_replicas == service.max_replicas) {
+    json.set("replicas", service.min_replicas);
+  } else {
+    json.set("replicas", format_nodes(service.min_replicas, service.max_replicas));
+  }
+  json.set("target", service.target);
+  json.set("health", to_json(service.health));
+  json.set("drain", format_exact_duration_ms(service.drain_ms));
+  if (!service.hosts.empty()) json.set("hosts", texts(service.hosts));
+  if (!service.models.empty()) json.set("models", texts(service.models));
+  add_limits(json, service.limits);
+  if (service.canary) json.set("canary", to_json(*service.canary));
+  return json;
+}
+
+Result<ServiceSpec> service_from_json(const Json& json) {
+  ObjectReader reader(json, "service");
+  ServiceSpec service;
+  service.port = static_cast<std::uint16_t>(reader.integer("port", 0, 65'535, 0));
+  const auto replicas = reader.parsed<std::pair<std::uint32_t, std::uint32_t>>(
+      "replicas", {1, 1}, [](std::string_view text) { return parse_replicas(text); });
+  service.min_replicas = replicas.first;
+  service.max_replicas = replicas.second;
+  service.target = count(reader, "target", service.target);
+  service.health = reader.nested<HealthCheck>("health", {}, health_from_json);
+  service.drain_ms = duration(reader, "drain", service.drain_ms);
+  service.hosts = reader.texts("hosts");
+  service.models = reader.texts("models");
+  service.limits = read_limits(reader);
+  service.canary = reader.nested<std::optional<CanaryPolicy>>(
+      "canary", std::nullopt, [](const Json& nested) -> Result<std::optional<CanaryPolicy>> {
+        TRY_ASSIGN(const CanaryPolicy canary, canary_from_json(nested));
+        return std::optional(canary);
+      });
+  TRY(reader.finish());
+  return service;
+}
+
+}  // namespace busbar::model
