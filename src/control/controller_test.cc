@@ -84,6 +84,7 @@ class FlakyStore final : public store::Store {
     return inner_->events(job, after, limit);
   }
   Result<std::vector<store::SecretRow>> secrets() override { return inner_->secrets(); }
+  Result<std::vector<store::ServiceRow>> services() override { return inner_->services(); }
   Result<std::optional<std::string>> meta(std::string_view name) override { return inner_->meta(name); }
   Result<std::optional<store::SnapshotRow>> latest_snapshot() override { return inner_->latest_snapshot(); }
   Result<void> read_frames(std::uint64_t after,

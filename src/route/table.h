@@ -76,11 +76,20 @@ struct ServiceDemand {
     friend bool operator==(const Revision&, const Revision&) = default;
   };
   std::vector<Revision> revisions = {};
+  /// Now: replicas that have requests of this gateway, draining ones included. Who is not named has none.
+  struct Replica {
+    std::string replica = {};
+    std::uint32_t running = 0;
+    friend bool operator==(const Replica&, const Replica&) = default;
+  };
+  std::vector<Replica> replicas = {};
   friend bool operator==(const ServiceDemand&, const ServiceDemand&) = default;
 };
 
-/// POSTed by a gateway when a service without a replica is asked for (at once) and every `interval_ms` where anything
-/// happened. A gateway that has not been heard of for three intervals counts for nothing.
+/// POSTed by a gateway when a service without a replica is asked for (at once), every `interval_ms` where anything
+/// happened or anything waits or runs, and once when it begins to route by another table: a replica that drains is
+/// stopped when every gateway that knows it has nothing on it. A service that is not named is as it was said last. A
+/// gateway that has not been heard of for three intervals (at least 10 s) counts for nothing.
 struct Demand {
   std::string gateway = {};         ///< Made up at the gateway's start, unique.
   std::uint64_t table_version = 0;  ///< The table that it routes by.

@@ -177,6 +177,10 @@ Json to_json(const ServiceDemand& demand) {
                                  {"failed", revision.failed},
                                  {"busy_us", revision.busy_us}}));
   }
+  Json replicas = Json::array();
+  for (const ServiceDemand::Replica& replica : demand.replicas) {
+    replicas.push(Json::object({{"replica", replica.replica}, {"running", replica.running}}));
+  }
   return Json::object({{"name", demand.name},
                        {"waiting", demand.waiting},
                        {"running", demand.running},
@@ -184,7 +188,8 @@ Json to_json(const ServiceDemand& demand) {
                        {"finished", demand.finished},
                        {"failed", demand.failed},
                        {"busy_us", demand.busy_us},
-                       {"revisions", std::move(revisions)}});
+                       {"revisions", std::move(revisions)},
+                       {"replicas", std::move(replicas)}});
 }
 
 Result<ServiceDemand::Revision> revision_from_json(const Json& json) {
@@ -197,6 +202,13 @@ Result<ServiceDemand::Revision> revision_from_json(const Json& json) {
   return revision;
 }
 
+Result<ServiceDemand::Replica> replica_from_json(const Json& json) {
+  Reader reader(json, "replica in a demand");
+  ServiceDemand::Replica replica{.replica = reader.text("replica"), .running = reader.count("running", 0)};
+  TRY(reader.finish());
+  return replica;
+}
+
 Result<ServiceDemand> service_demand_from_json(const Json& json) {
   Reader reader(json, fmt::format("demand for service {}", json["name"].dump()));
   ServiceDemand demand{.name = reader.text("name"),
@@ -206,7 +218,8 @@ Result<ServiceDemand> service_demand_from_json(const Json& json) {
                        .finished = reader.sum("finished"),
                        .failed = reader.sum("failed"),
                        .busy_us = reader.sum("busy_us"),
-                       .revisions = reader.list<ServiceDemand::Revision>("revisions", revision_from_json)};
+                       .revisions = reader.list<ServiceDemand::Revision>("revisions", revision_from_json),
+                       .replicas = reader.list<ServiceDemand::Replica>("replicas", replica_from_json)};
   if (demand.name.empty()) reader.fail("needs a name");
   TRY(reader.finish());
   return demand;

@@ -75,7 +75,8 @@ TEST(Demand, ComesBackFromItsJson) {
                                     .finished = 5,
                                     .failed = 1,
                                     .busy_us = 12'345,
-                                    .revisions = {{.revision = 2, .finished = 5, .failed = 1, .busy_us = 12'345}}}}};
+                                    .revisions = {{.revision = 2, .finished = 5, .failed = 1, .busy_us = 12'345}},
+                                    .replicas = {{.replica = "vad-3", .running = 2}}}}};
   const Result<Demand> read = demand_from_json(to_json(demand));
   ASSERT_TRUE(read) << read.error().to_string();
   EXPECT_EQ(*read, demand);

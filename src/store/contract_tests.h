@@ -87,6 +87,7 @@ TEST_P(StoreContract, KeepsAStepOverAReopen) {
           .attempts = {{.id = {{7}, 1}, .launch_json = "{\"a\":1}", .status_json = "{}"}},
           .events = {{.id = 3, .time_ms = 9, .job = {7}, .kind = "placed", .text = "on 2 cards", .detail_json = "{}"}},
           .secrets = {{.name = "token", .sealed = std::string("\x00\xff", 2), .changed_ms = 4}},
+          .services = {{.name = "vad", .record_json = "{}"}, {.name = "chat", .record_json = "{\"a\":1}"}},
           .meta = {{"server_id", "abc"}},
           .snapshot = "state",
           .snapshot_sequence = 2});
@@ -102,6 +103,9 @@ TEST_P(StoreContract, KeepsAStepOverAReopen) {
   EXPECT_EQ(events[0].text, "on 2 cards");
   EXPECT_EQ(events[0].job, model::JobId{7});
   EXPECT_EQ(store_->secrets().value().at(0).sealed, std::string("\x00\xff", 2));
+  ASSERT_EQ(store_->services().value().size(), 2u);
+  EXPECT_EQ(store_->services().value().at(0).name, "chat");
+  EXPECT_EQ(store_->services().value().at(0).record_json, "{\"a\":1}");
   EXPECT_EQ(store_->meta("server_id").value(), "abc");
   EXPECT_EQ(store_->latest_snapshot().value()->bytes, "state");
   EXPECT_EQ(store_->last_sequence().value(), 2u);
@@ -116,17 +120,24 @@ TEST_P(StoreContract, KeepsAStepOverAReopen) {
 }
 
 TEST_P(StoreContract, ReplacesRowsOfTheSameId) {
-  commit({.jobs = {job_row(1)}, .attempts = {{.id = {{1}, 1}}}, .secrets = {{.name = "s", .sealed = "old"}}});
+  commit({.jobs = {job_row(1)},
+          .attempts = {{.id = {{1}, 1}}},
+          .secrets = {{.name = "s", .sealed = "old"}},
+          .services = {{.name = "chat", .record_json = "{}"}, {.name = "vad", .record_json = "{}"}}});
   JobRow changed = job_row(1);
   changed.state = model::JobState::kSucceeded;
   changed.ended_ms = 99;
   commit({.jobs = {changed},
           .attempts = {{.id = {{1}, 1}, .is_over = true, .status_json = "done"}},
-          .secrets = {{.name = "s", .sealed = "new"}}});
+          .secrets = {{.name = "s", .sealed = "new"}},
+          .services = {{.name = "vad", .record_json = "[]"}},
+          .removed_services = {"chat", "never-there"}});
   EXPECT_TRUE(same_job(store_->job({1}).value().value(), changed));
   EXPECT_EQ(store_->attempts({1}).value().at(0).status_json, "done");
   EXPECT_TRUE(store_->open_attempts().value().empty());
   EXPECT_EQ(store_->secrets().value().at(0).sealed, "new");
+  ASSERT_EQ(store_->services().value().size(), 1u);
+  EXPECT_EQ(store_->services().value().at(0).record_json, "[]");
   commit({.removed_secrets = {"s", "never-there"}});
   EXPECT_TRUE(store_->secrets().value().empty());
 }

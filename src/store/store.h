@@ -55,6 +55,12 @@ struct SecretRow {
   TimeMs changed_ms = 0;
 };
 
+/// A service with its replicas; opaque here.
+struct ServiceRow {
+  std::string name = {};
+  std::string record_json = {};
+};
+
 /// All that one step changes; committed whole or not at all.
 struct Transaction {
   struct Frame {
@@ -67,6 +73,8 @@ struct Transaction {
   std::vector<EventRow> events = {};
   std::vector<SecretRow> secrets = {};
   std::vector<std::string> removed_secrets = {};
+  std::vector<ServiceRow> services = {};  ///< Upserts.
+  std::vector<std::string> removed_services = {};
   std::vector<std::pair<std::string, std::string>> meta = {};  ///< Upserts of named values.
   /// A snapshot of the core after `snapshot_sequence`; older snapshots but one are dropped.
   std::optional<std::string> snapshot = {};
@@ -74,7 +82,7 @@ struct Transaction {
 
   bool is_empty() const {
     return frames.empty() && jobs.empty() && attempts.empty() && events.empty() && secrets.empty() &&
-           removed_secrets.empty() && meta.empty() && !snapshot;
+           removed_secrets.empty() && services.empty() && removed_services.empty() && meta.empty() && !snapshot;
   }
 };
 
@@ -109,6 +117,7 @@ class Store {
   virtual Result<std::vector<AttemptRow>> open_attempts() = 0;  ///< Those not over, of all jobs.
   virtual Result<std::vector<EventRow>> events(model::JobId job, std::uint64_t after, std::size_t limit) = 0;
   virtual Result<std::vector<SecretRow>> secrets() = 0;
+  virtual Result<std::vector<ServiceRow>> services() = 0;  ///< By name.
   virtual Result<std::optional<std::string>> meta(std::string_view name) = 0;
   virtual Result<std::optional<SnapshotRow>> latest_snapshot() = 0;
   /// Frames with sequence > after, in order; the callback stops by returning an error.

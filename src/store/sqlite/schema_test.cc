@@ -29,44 +29,62 @@ std::string load_fixture(const TemporaryDirectory& directory, const std::string&
   return path;
 }
 
-TEST(Schema, TakesADatabaseOfSchema1WithAllItsRows) {
-  const TemporaryDirectory directory;
-  const std::string path = load_fixture(directory, "schema_1.sql");
-  const auto store = open_store(path);
-  ASSERT_NE(store, nullptr);
-  const auto job = store->job({2}).value();
-  ASSERT_TRUE(job);
-  EXPECT_EQ(job->name, "digits");
-  EXPECT_EQ(job->state, model::JobState::kRunning);
-  EXPECT_EQ(job->client_key, "k-2");
-  EXPECT_EQ(store->jobs({.name = "digits"}).value().size(), 2u);
-  EXPECT_EQ(store->events({2}, 0, 10).value().size(), 2u);
-  EXPECT_EQ(store->open_attempts().value().size(), 1u);
-  EXPECT_EQ(store->last_sequence().value(), 3u);
-  EXPECT_EQ(store->latest_snapshot().value()->bytes, "snapshot-of-2");
-  EXPECT_EQ(store->secrets().value().at(0).sealed, std::string("\x00\x01\xff", 3));
-  EXPECT_TRUE(store->verify());
+/// Every version before the newest, each with its dump.
+std::vector<std::string> older_dumps() {
+  std::vector<std::string> names;
+  for (std::size_t version = 1; version < schema_steps().size(); ++version) {
+    names.push_back("schema_" + std::to_string(version) + ".sql");
+  }
+  return names;
+}
+
+TEST(Schema, TakesADatabaseOfAnyOlderSchemaWithAllItsRows) {
+  for (const std::string& dump : older_dumps()) {
+    SCOPED_TRACE(dump);
+    const TemporaryDirectory directory;
+    const std::string path = load_fixture(directory, dump);
+    const auto store = open_store(path);
+    ASSERT_NE(store, nullptr);
+    const auto job = store->job({2}).value();
+    ASSERT_TRUE(job);
+    EXPECT_EQ(job->name, "digits");
+    EXPECT_EQ(job->state, model::JobState::kRunning);
+    EXPECT_EQ(job->client_key, "k-2");
+    EXPECT_EQ(store->jobs({.name = "digits"}).value().size(), 2u);
+    EXPECT_EQ(store->events({2}, 0, 10).value().size(), 2u);
+    EXPECT_EQ(store->open_attempts().value().size(), 1u);
+    EXPECT_EQ(store->last_sequence().value(), 3u);
+    EXPECT_EQ(store->latest_snapshot().value()->bytes, "snapshot-of-2");
+    EXPECT_EQ(store->secrets().value().at(0).sealed, std::string("\x00\x01\xff", 3));
+    EXPECT_TRUE(store->services().value().empty());
+    EXPECT_TRUE(store->verify());
+  }
 }
 
 TEST(Schema, KeepsACopyOfTheDatabaseItMigrates) {
-  const TemporaryDirectory directory;
-  const std::string path = load_fixture(directory, "schema_1.sql");
-  open_store(path);
-  Database copy = open_database(path + ".before-schema-" + std::to_string(schema_steps().size()));
-  EXPECT_EQ(copy.read_integer("PRAGMA user_version").value(), 1);
-  EXPECT_EQ(copy.read_integer("SELECT count(*) FROM jobs").value(), 2);
+  for (std::size_t version = 1; version < schema_steps().size(); ++version) {
+    const TemporaryDirectory directory;
+    const std::string path = load_fixture(directory, older_dumps()[version - 1]);
+    open_store(path);
+    Database copy = open_database(path + ".before-schema-" + std::to_string(schema_steps().size()));
+    EXPECT_EQ(copy.read_integer("PRAGMA user_version").value(), static_cast<std::int64_t>(version));
+    EXPECT_EQ(copy.read_integer("SELECT count(*) FROM jobs").value(), 2);
+  }
 }
 
 TEST(Schema, MigratedAndNewDatabasesHaveTheSameSchema) {
-  const TemporaryDirectory directory;
-  const std::string migrated = load_fixture(directory, "schema_1.sql");
-  const std::string fresh = directory.file("fresh.db");
-  open_store(migrated);
-  open_store(fresh);
-  const std::string sql = "SELECT name || ': ' || sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
-  Database first = open_database(migrated);
-  Database second = open_database(fresh);
-  EXPECT_EQ(first.read_texts(sql).value(), second.read_texts(sql).value());
+  for (const std::string& dump : older_dumps()) {
+    SCOPED_TRACE(dump);
+    const TemporaryDirectory directory;
+    const std::string migrated = load_fixture(directory, dump);
+    const std::string fresh = directory.file("fresh.db");
+    open_store(migrated);
+    open_store(fresh);
+    const std::string sql = "SELECT name || ': ' || sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+    Database first = open_database(migrated);
+    Database second = open_database(fresh);
+    EXPECT_EQ(first.read_texts(sql).value(), second.read_texts(sql).value());
+  }
 }
 
 TEST(Schema, RefusesADatabaseOfANewerBuild) {

@@ -61,6 +61,9 @@ class SqliteStore final : public Store {
   Result<std::vector<SecretRow>> secrets() override {
     return read([&](Database& database) { return read_secrets(database); });
   }
+  Result<std::vector<ServiceRow>> services() override {
+    return read([&](Database& database) { return read_services(database); });
+  }
   Result<std::optional<std::string>> meta(std::string_view name) override {
     return read([&](Database& database) { return read_meta(database, name); });
   }

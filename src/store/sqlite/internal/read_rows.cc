@@ -52,6 +52,10 @@ Result<SecretRow> secret_from(const Query& row) {
   return SecretRow{.name = row.bytes_at(0), .sealed = row.bytes_at(1), .changed_ms = row.integer_at(2)};
 }
 
+Result<ServiceRow> service_from(const Query& row) {
+  return ServiceRow{.name = row.bytes_at(0), .record_json = row.bytes_at(1)};
+}
+
 Result<SnapshotRow> snapshot_from(const Query& row) {
   return SnapshotRow{.sequence = row.unsigned_at(0), .bytes = row.bytes_at(1)};
 }
@@ -160,6 +164,11 @@ Result<std::vector<EventRow>> read_events(Database& database, model::JobId job, 
 Result<std::vector<SecretRow>> read_secrets(Database& database) {
   TRY_ASSIGN(Query query, database.query("SELECT name, sealed, changed_ms FROM secrets ORDER BY name"));
   return all_rows(query, secret_from);
+}
+
+Result<std::vector<ServiceRow>> read_services(Database& database) {
+  TRY_ASSIGN(Query query, database.query("SELECT name, record_json FROM services ORDER BY name"));
+  return all_rows(query, service_from);
 }
 
 Result<std::optional<std::string>> read_meta(Database& database, std::string_view name) {

@@ -55,9 +55,14 @@ CREATE INDEX jobs_by_name ON jobs (name, id);
 CREATE INDEX events_by_job ON events (job, id) WHERE job <> 0;
 )sql";
 
+constexpr std::string_view kServices = R"sql(
+CREATE TABLE services (name TEXT PRIMARY KEY, record_json TEXT NOT NULL) STRICT;
+)sql";
+
 constexpr std::array kSteps = {
     SchemaStep{.name = "journal and tables", .sql = kJournalAndTables},
     SchemaStep{.name = "find jobs by name and events by job", .sql = kFindByNameAndJob},
+    SchemaStep{.name = "services", .sql = kServices},
 };
 
 struct Version {

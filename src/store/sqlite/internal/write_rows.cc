@@ -64,6 +64,17 @@ Result<void> remove_secret(Database& database, const std::string& name) {
   return query.text(name).run();
 }
 
+Result<void> write_service(Database& database, const ServiceRow& row) {
+  TRY_ASSIGN(Query query, database.query("INSERT INTO services (name, record_json) VALUES (?, ?) ON CONFLICT (name) "
+                                         "DO UPDATE SET record_json = excluded.record_json"));
+  return query.text(row.name).text(row.record_json).run();
+}
+
+Result<void> remove_service(Database& database, const std::string& name) {
+  TRY_ASSIGN(Query query, database.query("DELETE FROM services WHERE name = ?"));
+  return query.text(name).run();
+}
+
 Result<void> write_meta(Database& database, const std::string& name, const std::string& value) {
   TRY_ASSIGN(Query query, database.query("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) "
                                          "DO UPDATE SET value = excluded.value"));
@@ -88,6 +99,8 @@ Result<void> write_transaction(Database& database, const Transaction& transactio
   for (const auto& row : transaction.events) TRY(write_event(database, row));
   for (const auto& row : transaction.secrets) TRY(write_secret(database, row));
   for (const auto& name : transaction.removed_secrets) TRY(remove_secret(database, name));
+  for (const auto& row : transaction.services) TRY(write_service(database, row));
+  for (const auto& name : transaction.removed_services) TRY(remove_service(database, name));
   for (const auto& [name, value] : transaction.meta) TRY(write_meta(database, name, value));
   if (transaction.snapshot) TRY(write_snapshot(database, transaction.snapshot_sequence, *transaction.snapshot));
   return {};
