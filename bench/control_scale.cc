@@ -112,6 +112,9 @@ class TimingEngine final : public engine::Engine {
   Result<std::vector<std::uint16_t>> lease_ports(model::AttemptId attempt, std::size_t count) override {
     return inner_.lease_ports(attempt, count);
   }
+  std::vector<std::uint16_t> leased_ports(model::AttemptId attempt) const override {
+    return inner_.leased_ports(attempt);
+  }
   Result<std::vector<Json>> preview(const engine::AttemptLaunch& launch) override { return inner_.preview(launch); }
   Result<std::vector<model::AttemptId>> kept() const override { return inner_.kept(); }
   Bytes kept_bytes(model::AttemptId attempt) const override { return inner_.kept_bytes(attempt); }

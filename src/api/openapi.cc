@@ -35,6 +35,7 @@ constexpr std::array kStreamEvents{
     StreamEvent{Operation::kJobLogs, "end", ""},
     StreamEvent{Operation::kWatchJob, "job", "JobStatus"},
     StreamEvent{Operation::kListEvents, "event", "EventStatus"},
+    StreamEvent{Operation::kWatchRoutes, "routes", ""},
 };
 
 Json stream_events(Operation operation) {
@@ -111,8 +112,11 @@ std::string_view success_status(const Route& route) {
   if (is_websocket(route.operation)) {
     return "101";
   }
-  if (route.operation == Operation::kSubmit) {
+  if (route.operation == Operation::kSubmit || route.operation == Operation::kApplyService) {
     return "2XX";  // 201; 200 for a dry run.
+  }
+  if (route.operation == Operation::kDemand) {
+    return "204";
   }
   return route.operation == Operation::kStopJob ? "202" : "200";
 }
@@ -148,6 +152,10 @@ std::string operation_id(const Route& route) {
 std::optional<Json> request_body(const Route& route) {
   if (route.operation == Operation::kPutSecret) {
     return Json::object({{"required", true}, {"content", content("application/octet-stream", Json::object())}});
+  }
+  if (route.operation == Operation::kDemand) {
+    const Json any = Json::object({{"type", "object"}});
+    return Json::object({{"required", true}, {"content", content("application/json", any)}});
   }
   if (route.request_schema.empty()) {
     return std::nullopt;

@@ -275,6 +275,81 @@ std::vector<Route> cluster_routes() {
   };
 }
 
+Parameter path_service() {
+  return {.name = "service", .is_in_path = true, .type = "string", .text = "The service's name."};
+}
+
+std::vector<Route> service_routes() {
+  return {
+      {.operation = Operation::kListServices,
+       .method = "GET",
+       .path = "/v1/services",
+       .summary = "Services with their replicas",
+       .parameters = {},
+       .request_schema = {},
+       .answer_schema = "ServiceList"},
+      {.operation = Operation::kGetService,
+       .method = "GET",
+       .path = "/v1/services/{service}",
+       .summary = "Everything about one service",
+       .parameters = {path_service()},
+       .request_schema = {},
+       .answer_schema = "ServiceStatus"},
+      {.operation = Operation::kApplyService,
+       .method = "POST",
+       .path = "/v1/services",
+       .summary = "Make a service, or make it so; the same again changes nothing",
+       .parameters = {},
+       .request_schema = "SubmitRequest",
+       .answer_schema = "SubmitAnswer"},
+      {.operation = Operation::kDeleteService,
+       .method = "DELETE",
+       .path = "/v1/services/{service}",
+       .summary = "Let its replicas finish what they have, then forget it",
+       .parameters = {path_service()},
+       .request_schema = {},
+       .answer_schema = "ServiceStatus"},
+      {.operation = Operation::kScaleService,
+       .method = "POST",
+       .path = "/v1/services/{service}/scale",
+       .summary = "Change how many replicas it may have",
+       .parameters = {path_service(), query("replicas", "string", "2, or 0..8.")},
+       .request_schema = {},
+       .answer_schema = "ServiceStatus"},
+      {.operation = Operation::kRollBackService,
+       .method = "POST",
+       .path = "/v1/services/{service}/rollback",
+       .summary = "Go back to the revision that served before",
+       .parameters = {path_service()},
+       .request_schema = {},
+       .answer_schema = "ServiceStatus"},
+      {.operation = Operation::kGetRoutes,
+       .method = "GET",
+       .path = "/v1/routes",
+       .summary = "The route table: for gateways",
+       .parameters = {},
+       .request_schema = {},
+       .answer_schema = {},
+       .answer_media_type = kJson},
+      {.operation = Operation::kWatchRoutes,
+       .method = "GET",
+       .path = "/v1/routes/watch",
+       .summary = "The whole route table, now and at each change: for gateways",
+       .parameters = {},
+       .request_schema = {},
+       .answer_schema = {},
+       .answer_media_type = kEventStream},
+      {.operation = Operation::kDemand,
+       .method = "POST",
+       .path = "/v1/demand",
+       .summary = "What clients want of services: from gateways; answered 204",
+       .parameters = {},
+       .request_schema = {},
+       .answer_schema = {},
+       .answer_media_type = {}},
+  };
+}
+
 std::vector<Route> state_routes() {
   return {
       {.operation = Operation::kListSecrets,
@@ -321,7 +396,7 @@ std::vector<Route> state_routes() {
 
 std::vector<Route> all_routes() {
   std::vector<Route> all = server_routes();
-  for (std::vector<Route> part : {job_routes(), cluster_routes(), state_routes()}) {
+  for (std::vector<Route> part : {job_routes(), cluster_routes(), service_routes(), state_routes()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

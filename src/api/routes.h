@@ -41,6 +41,15 @@ enum class Operation {
   kReserve,
   kCancelReservation,
   kListEvents,
+  kListServices,
+  kGetService,
+  kApplyService,
+  kDeleteService,
+  kScaleService,
+  kRollBackService,
+  kGetRoutes,
+  kWatchRoutes,
+  kDemand,
   kListSecrets,
   kPutSecret,
   kDeleteSecret,
@@ -79,7 +88,11 @@ struct Route {
 /// /v1/cards · kListQueues GET /v1/queues · kPutQueue PUT /v1/queues/{queue} · kDiffQueues POST
 /// /v1/queues/diff · kUsage GET /v1/usage (by, since_ms) · kListReservations GET
 /// /v1/reservations · kReserve POST /v1/reservations · kCancelReservation DELETE /v1/reservations/{reservation} ·
-/// kListEvents GET /v1/events (job, after, limit; follow: SSE `event`) · kListSecrets GET /v1/secrets · kPutSecret PUT
+/// kListEvents GET /v1/events (job, after, limit; follow: SSE `event`) · kListServices GET /v1/services · kGetService
+/// GET /v1/services/{service} · kApplyService POST /v1/services · kDeleteService DELETE /v1/services/{service} ·
+/// kScaleService POST /v1/services/{service}/scale (replicas) · kRollBackService POST
+/// /v1/services/{service}/rollback · kGetRoutes GET /v1/routes · kWatchRoutes GET /v1/routes/watch (SSE: `routes`) ·
+/// kDemand POST /v1/demand (204) · kListSecrets GET /v1/secrets · kPutSecret PUT
 /// /v1/secrets/{secret} (body: the value, application/octet-stream) · kDeleteSecret DELETE /v1/secrets/{secret} ·
 /// kExportJournal GET /v1/journal (application/octet-stream) · kBackup GET /v1/backup (application/octet-stream).
 /// `{job}` is an id or a name (the newest job of that name).

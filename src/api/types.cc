@@ -39,6 +39,15 @@ Json to_json(const EfficiencyStatus& value) {
 Json to_json(const JobStatus& value) {
   return write_object(value);
 }
+Json to_json(const ReplicaStatus& value) {
+  return write_object(value);
+}
+Json to_json(const ServiceStatus& value) {
+  return write_object(value);
+}
+Json to_json(const ServiceList& value) {
+  return write_object(value);
+}
 Json to_json(const SubmitAnswer& value) {
   return write_object(value);
 }
@@ -125,6 +134,9 @@ template Result<AttemptStatus> from_json(const Json& json);
 template Result<ProgressStatus> from_json(const Json& json);
 template Result<EfficiencyStatus> from_json(const Json& json);
 template Result<JobStatus> from_json(const Json& json);
+template Result<ReplicaStatus> from_json(const Json& json);
+template Result<ServiceStatus> from_json(const Json& json);
+template Result<ServiceList> from_json(const Json& json);
 template Result<SubmitAnswer> from_json(const Json& json);
 template Result<JobList> from_json(const Json& json);
 template Result<ChangeStatus> from_json(const Json& json);

@@ -123,8 +123,57 @@ struct JobStatus {
   friend bool operator==(const JobStatus&, const JobStatus&) = default;
 };
 
+/// One replica of a service: a job of its own.
+struct ReplicaStatus {
+  std::string name = {};
+  model::JobId job = {};
+  std::uint32_t revision = 1;
+  std::string state = {};
+  std::string address = {};  ///< "127.0.0.1:20017"; empty: not known yet.
+  TimeMs created_ms = 0;
+  TimeMs ready_ms = 0;
+  std::uint32_t running = 0;
+  std::string detail = {};
+  friend bool operator==(const ReplicaStatus&, const ReplicaStatus&) = default;
+};
+
+struct ServiceStatus {
+  std::string name = {};
+  std::string user = {};
+  std::string queue = {};
+  std::string state = {};
+  std::uint32_t revision = 1;
+  std::uint32_t updating_from = 0;
+  std::uint32_t previous_revision = 0;
+  std::uint32_t min_replicas = 0;
+  std::uint32_t max_replicas = 0;
+  std::uint32_t desired = 0;
+  std::uint32_t ready = 0;
+  std::uint32_t target = 0;
+  std::uint32_t waiting = 0;
+  std::uint32_t running = 0;
+  double requests_per_second = 0;
+  std::int64_t start_ms = 0;
+  std::uint32_t failures = 0;
+  std::string last_error = {};
+  TimeMs created_ms = 0;
+  TimeMs changed_ms = 0;
+  std::string url = {};
+  std::vector<std::string> hosts = {};
+  std::vector<std::string> models = {};
+  std::vector<ReplicaStatus> replicas = {};
+  Json spec = {};
+  friend bool operator==(const ServiceStatus&, const ServiceStatus&) = default;
+};
+
+struct ServiceList {
+  std::vector<ServiceStatus> services = {};  ///< By name.
+  friend bool operator==(const ServiceList&, const ServiceList&) = default;
+};
+
 struct SubmitAnswer {
-  std::vector<JobStatus> jobs = {};  ///< One, or the members of an array.
+  std::vector<JobStatus> jobs = {};  ///< One, or the members of an array; none for a service.
+  std::optional<ServiceStatus> service = {};
   std::vector<Diagnostic> warnings = {};
   bool is_repeated = false;  ///< The client key was known: these are the jobs of the first submit.
   /// Dry run only: effective spec, launch environment and OCI config by rank.
@@ -379,6 +428,9 @@ Json to_json(const AttemptStatus& value);
 Json to_json(const ProgressStatus& value);
 Json to_json(const EfficiencyStatus& value);
 Json to_json(const JobStatus& value);
+Json to_json(const ReplicaStatus& value);
+Json to_json(const ServiceStatus& value);
+Json to_json(const ServiceList& value);
 Json to_json(const SubmitAnswer& value);
 Json to_json(const JobList& value);
 Json to_json(const ChangeStatus& value);

@@ -71,6 +71,9 @@ TEST(ApiTypes, EveryTypeSurvivesItsJson) {
   expect_round_trip<ProgressStatus>();
   expect_round_trip<EfficiencyStatus>();
   expect_round_trip<JobStatus>();
+  expect_round_trip<ReplicaStatus>();
+  expect_round_trip<ServiceStatus>();
+  expect_round_trip<ServiceList>();
   expect_round_trip<SubmitAnswer>();
   expect_round_trip<JobList>();
   expect_round_trip<ChangeStatus>();

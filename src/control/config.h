@@ -57,6 +57,10 @@ struct ServerConfig {
   std::int64_t keep_ended_age_ms = std::int64_t{30} * 86'400'000;
   std::int64_t keep_ended_bytes = std::int64_t{20} << 30;
 
+  // Services.
+  std::int64_t service_scale_down_after_ms = 60'000;
+  std::string gateway_url = "http://127.0.0.1:7780";
+
   // Queues that are made, or changed, at start.
   std::vector<model::Queue> queues = {};
 

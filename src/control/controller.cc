@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t kMaxBatch = 64;
 constexpr auto kCommitRetry = std::chrono::milliseconds(250);
 constexpr auto kIdleWait = std::chrono::hours(1);
+/// Tasks have the machine's own network.
+constexpr const char* kLocalAddress = "127.0.0.1";
 
 void append(store::Transaction& to, store::Transaction from) {
   const auto move_all = [](auto& target, auto& source) {
@@ -26,6 +28,13 @@ void append(store::Transaction& to, store::Transaction from) {
   move_all(to.events, from.events);
   move_all(to.secrets, from.secrets);
   move_all(to.removed_secrets, from.removed_secrets);
+  // Rows are written before they are removed: what one step removes and a later one makes again is not to be removed.
+  for (const store::ServiceRow& row : from.services) std::erase(to.removed_services, row.name);
+  for (const std::string& name : from.removed_services) {
+    std::erase_if(to.services, [&name](const store::ServiceRow& row) { return row.name == name; });
+  }
+  move_all(to.services, from.services);
+  move_all(to.removed_services, from.removed_services);
   move_all(to.meta, from.meta);
   if (from.snapshot) {
     to.snapshot = std::move(from.snapshot);
@@ -38,6 +47,19 @@ void append(Step& to, Step from) {
   to.orders.insert(to.orders.end(), from.orders.begin(), from.orders.end());
   to.changed_jobs.insert(to.changed_jobs.end(), from.changed_jobs.begin(), from.changed_jobs.end());
   to.events.insert(to.events.end(), from.events.begin(), from.events.end());
+  if (from.services) to.services = std::move(from.services);
+}
+
+/// The port of the leader among those that its attempt leased: the last lease is the one that the attempt was started
+/// with, one for the rendezvous and then those of each task, the service's first. 0: nothing was leased.
+std::uint16_t service_port(const Ledger& ledger, model::AttemptId attempt, const std::vector<std::uint16_t>& leased) {
+  const auto record = ledger.live_jobs().find(attempt.job);
+  const auto view = ledger.core().find_job(attempt.job);
+  if (record == ledger.live_jobs().end() || !view || !view->placement || record->second.spec.ports.empty()) return 0;
+  const std::uint16_t fixed = record->second.spec.ports.front().container_port;
+  const std::size_t count = 1 + record->second.spec.ports.size() * view->placement->tasks.size();
+  if (fixed != 0 || leased.size() < count) return fixed;
+  return leased[leased.size() - count + 1];
 }
 
 }  // namespace
@@ -61,6 +83,7 @@ Result<std::unique_ptr<Controller>> Controller::start(Dependencies dependencies,
   TRY_ASSIGN(const std::vector<model::AttemptId> kept, dependencies.engine.kept());
   if (!kept.empty()) controller->ledger_.skip_job_ids(kept.back().job);
   for (const EngineOrder& order : controller->ledger_.orders_to_repeat(not_begun)) controller->carry_out(order);
+  controller->find_endpoints();
   controller->thread_ = std::thread([raw] {
     pthread_setname_np(pthread_self(), "control");
     raw->run();
@@ -170,6 +193,7 @@ void Controller::finish_step() {
   for (const EngineOrder& order : step.orders) carry_out(order);
   for (const api::JobStatus& status : step.changed_jobs) dependencies_.listener.on_job(status);
   for (const store::EventRow& event : step.events) dependencies_.listener.on_event(event);
+  if (step.services) dependencies_.listener.on_services(*step.services);
 }
 
 void Controller::send_replies() {
@@ -180,8 +204,11 @@ void Controller::carry_out(const EngineOrder& order) {
   if (const auto* start = std::get_if<StartOrder>(&order)) {
     auto launch = dependencies_.launches.build(*start, ledger_);
     if (!launch) return fail_start(start->attempt, launch.error());
-    if (const auto done = dependencies_.engine.start(*std::move(launch)); !done)
-      fail_start(start->attempt, done.error());
+    const std::uint16_t port = launch->service_port;
+    if (const auto done = dependencies_.engine.start(*std::move(launch)); !done) {
+      return fail_start(start->attempt, done.error());
+    }
+    if (port != 0) ledger_.on_endpoint(start->attempt, kLocalAddress, port);
   } else if (const auto* release = std::get_if<ReleaseOrder>(&order)) {
     if (const auto done = dependencies_.engine.release(release->attempt); !done) {
       // The attempt ended in between; its own facts say how.
@@ -194,6 +221,14 @@ void Controller::carry_out(const EngineOrder& order) {
       LOG(kWarning, "stop_refused", {{"attempt", stop->attempt.to_string()}, {"error", done.error().to_string()}});
       post_fact({.time_ms = dependencies_.clock.now_ms(), .body = engine::AttemptGone{stop->attempt}});
     }
+  }
+}
+
+/// Of replicas that were started when the server died before it had written down where they listen.
+void Controller::find_endpoints() {
+  for (const model::AttemptId attempt : ledger_.services().without_endpoint()) {
+    const std::uint16_t port = service_port(ledger_, attempt, dependencies_.engine.leased_ports(attempt));
+    if (port != 0) ledger_.on_endpoint(attempt, kLocalAddress, port);
   }
 }
 

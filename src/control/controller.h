@@ -35,6 +35,8 @@ class ChangeListener {
   virtual ~ChangeListener() = default;
   virtual void on_job(const api::JobStatus& status) = 0;
   virtual void on_event(const store::EventRow& event) = 0;
+  /// Whole, at each change; the first time right after the start.
+  virtual void on_services(const ServiceView& view) = 0;
 };
 
 /// Owns the Ledger and the one thread that touches it (design: one writer thread a subsystem). Messages are handled in
@@ -79,6 +81,7 @@ class Controller {
   void finish_step();
   void send_replies();
   void carry_out(const EngineOrder& order);
+  void find_endpoints();
   void fail_start(model::AttemptId attempt, const Error& error);
 
   Dependencies dependencies_;

@@ -22,6 +22,7 @@ class NoSecretsBuilder final : public LaunchBuilder {
  public:
   Result<engine::AttemptLaunch> build(const StartOrder& order, const Ledger&) override {
     engine::AttemptLaunch launch{.id = order.attempt, .job_name = order.spec.name, .user = order.user};
+    if (order.spec.service) launch.service_port = static_cast<std::uint16_t>(20'000 + order.attempt.job.value);
     for (const model::TaskPlacement& task : order.placement.tasks) {
       launch.tasks.push_back({.rank = task.rank, .argv = {"/bin/sh", "-c", order.spec.run}});
     }
@@ -40,6 +41,17 @@ class Listener final : public ChangeListener {
   void on_event(const store::EventRow& event) override {
     const std::lock_guard lock(mutex_);
     kinds_.insert(event.kind);
+  }
+  void on_services(const ServiceView& view) override {
+    const std::lock_guard lock(mutex_);
+    services_ = view;
+    changed_.notify_all();
+  }
+  ServiceView wait_services(const std::function<bool(const ServiceView&)>& is_there) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(20), [&] { return is_there(services_); }))
+        << route::to_json(services_.table).dump();
+    return services_;
   }
   api::JobStatus wait(model::JobId id, JobState state) {
     std::unique_lock lock(mutex_);
@@ -61,6 +73,7 @@ class Listener final : public ChangeListener {
   std::condition_variable changed_;
   std::map<model::JobId, api::JobStatus> last_;
   std::set<std::string> kinds_;
+  ServiceView services_;
 };
 
 /// A store that can be told to refuse, as a full disk does.
@@ -68,8 +81,17 @@ class FlakyStore final : public store::Store {
  public:
   explicit FlakyStore(std::unique_ptr<store::Store> inner) : inner_(std::move(inner)) {}
   std::atomic<bool> is_full = false;
+  /// Full after so many more commits; negative: never.
+  std::atomic<int> fails_after = -1;
+
+  void wait_full() const { is_full.wait(false); }
 
   Result<void> commit(const store::Transaction& transaction) override {
+    if (!is_full && fails_after == 0) {
+      is_full = true;
+      is_full.notify_all();
+    }
+    if (fails_after > 0) --fails_after;
     if (is_full) return make_error(ErrorCode::kResourceExhausted, "no space left");
     return inner_->commit(transaction);
   }
@@ -390,6 +412,62 @@ TEST_F(ControllerTest, RunsAThousandJobsInOneQueue) {
   }
   for (const model::JobId id : ids) listener_->wait(id, JobState::kSucceeded);
   EXPECT_TRUE(machine_->present().empty());
+}
+
+TEST_F(ControllerTest, AServiceIsTheSameAfterACrash) {
+  const launch::ParsedJob parsed =
+      launch::parse_job_file("name: vad\ntype: service\nrun: sleep 1000\nservice: {replicas: 2}\n");
+  ASSERT_TRUE(parsed.is_valid);
+  const auto applied =
+      ask<api::ServiceStatus>([&parsed](Ledger& ledger) { return ledger.apply_service(parsed.spec, "ada", false); });
+  ASSERT_TRUE(applied) << applied.error().to_string();
+  const ServiceView started =
+      listener_->wait_services([](const ServiceView& view) { return view.targets.size() == 2; });
+  EXPECT_EQ(started.targets[0].port, 20'001);
+  EXPECT_TRUE(started.table.services.at(0).endpoints.empty());
+  for (const HealthTarget& target : started.targets) {
+    controller_->post([id = target.id](Ledger& ledger) -> Controller::Reply {
+      ledger.on_health(id, true, "");
+      return {};
+    });
+  }
+  const auto is_ready = [](const ServiceView& view) {
+    return !view.table.services.empty() && view.table.services.at(0).endpoints.size() == 2;
+  };
+  const route::Table before = listener_->wait_services(is_ready).table;
+
+  crash();
+  boot();
+  const ServiceView after = listener_->wait_services(is_ready);
+  EXPECT_EQ(after.table.services, before.services);
+  EXPECT_GT(after.table.version, before.version);
+  EXPECT_EQ(after.targets.size(), 2u);
+  EXPECT_EQ(machine_->started().size(), 2u);
+
+  const auto removed = ask<api::ServiceStatus>([](Ledger& ledger) { return ledger.remove_service("vad"); });
+  ASSERT_TRUE(removed);
+  listener_->wait_services([](const ServiceView& view) { return view.table.services.empty(); });
+  EXPECT_TRUE(machine_->present().empty());
+}
+
+TEST_F(ControllerTest, FindsWhereAReplicaListensThatWasStartedRightBeforeTheCrash) {
+  const launch::ParsedJob parsed = launch::parse_job_file("name: vad\ntype: service\nrun: sleep 1000\n");
+  ASSERT_TRUE(parsed.is_valid);
+  // Everything up to the order is committed; that it was carried out is not.
+  ASSERT_TRUE(engine_->lease_ports({{1}, 1}, 2));
+  const auto leased = engine_->leased_ports({{1}, 1});
+  ASSERT_TRUE(ask<int>([](Ledger&) -> Result<int> { return 0; }));  // what the start itself commits is done
+  store_->fails_after = 1;
+  controller_->post([&parsed](Ledger& ledger) -> Controller::Reply {
+    EXPECT_TRUE(ledger.apply_service(parsed.spec, "ada", false));
+    return {};
+  });
+  store_->wait_full();
+  crash();
+  boot();
+  const ServiceView view = listener_->wait_services([](const ServiceView& one) { return one.targets.size() == 1; });
+  EXPECT_EQ(view.targets[0].port, leased.at(1));
+  EXPECT_EQ(machine_->started().size(), 1u);
 }
 
 }  // namespace

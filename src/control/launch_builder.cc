@@ -80,6 +80,9 @@ Result<engine::AttemptLaunch> PlanLaunchBuilder::assemble(const StartOrder& orde
                                .user = order.user,
                                .image = order.spec.image,
                                .has_terminal = order.has_terminal};
+  if (order.spec.service && !input.task_ports.empty() && !input.task_ports.front().empty()) {
+    launch.service_port = input.task_ports.front().front();
+  }
   for (const launch::TaskPlan& plan : plans) {
     TRY_ASSIGN(engine::TaskLaunch task, task_launch(order, ledger, plan, secrets));
     launch.tasks.push_back(std::move(task));

@@ -23,7 +23,11 @@ bool may_begin_again(const JobRecord& record, const api::AttemptStatus& attempt)
 }  // namespace
 
 Ledger::Ledger(const Clock& clock, store::Store& store, LedgerOptions options)
-    : clock_(clock), store_(store), options_(std::move(options)), core_(sched::Policy{}) {}
+    : clock_(clock),
+      store_(store),
+      options_(std::move(options)),
+      core_(sched::Policy{}),
+      services_(*this, options_.services) {}
 
 Result<void> Ledger::recover() {
   TRY_ASSIGN(const std::optional<store::SnapshotRow> snapshot, store_.latest_snapshot());
@@ -66,6 +70,7 @@ Result<void> Ledger::recover() {
   TRY_ASSIGN(last_event_id_, store_.last_event_id());
   TRY_ASSIGN(const model::JobId last_job, store_.last_job_id());
   last_job_id_ = last_job.value;
+  TRY(recover_services());
   return apply_configured_queues();
 }
 
@@ -259,6 +264,10 @@ Result<model::JobId> Ledger::resolve_job(const std::string& id_or_name) const {
   }
   for (auto it = jobs_.rbegin(); it != jobs_.rend(); ++it) {
     if (it->second.spec.name == id_or_name) return it->first;
+  }
+  if (const auto service = services_.all().find(id_or_name);
+      service != services_.all().end() && !service->second.replicas.empty()) {
+    return service->second.replicas.back().job;
   }
   TRY_ASSIGN(const std::vector<store::JobRow> rows, store_.jobs({.name = id_or_name, .limit = 1}));
   if (!rows.empty()) return rows.front().id;

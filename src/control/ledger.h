@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "chip/builtin_catalogue.h"
 #include "control/job_record.h"
+#include "control/services.h"
 #include "engine/engine.h"
 #include "sched/core.h"
 #include "sched/journal.h"
@@ -27,6 +28,7 @@ struct LedgerOptions {
   std::vector<model::Queue> queues = {};  ///< Of the configuration; made or changed at start.
   /// What names of chips mean; borrowed.
   const chip::Catalogue* catalogue = &chip::builtin_catalogue();
+  ServiceOptions services = {};
 };
 
 /// What a user asks to run, already parsed: one spec, or the members of an array in index order.
@@ -67,6 +69,7 @@ struct Step {
   std::vector<EngineOrder> orders = {};
   std::vector<api::JobStatus> changed_jobs = {};  ///< Full status, for watchers.
   std::vector<store::EventRow> events = {};
+  std::optional<ServiceView> services = {};  ///< Set where it has changed.
 };
 
 /// Makes or changes queues on a core, in whatever order the tree allows; gives all that was decided. The error of the
@@ -76,7 +79,7 @@ Result<std::vector<sched::Decision>> try_queues(sched::Core& core, std::vector<m
 /// The server's state as a state machine around the core: commands and facts in, a Step out. No threads, no engine, no
 /// waiting; the clock gives times only. Reads the store (client keys, ended jobs), writes it never: `take_step` hands
 /// out what is to be committed. Not thread-safe: owned by the Controller's thread.
-class Ledger {
+class Ledger final : private ReplicaJobs {
  public:
   /// Borrows both. Starts empty; `recover` first.
   Ledger(const Clock& clock, store::Store& store, LedgerOptions options);
@@ -109,11 +112,26 @@ class Ledger {
   /// Where a job would be placed on the cluster as declared, were it empty. kInfeasible with the proof.
   Result<model::Placement> placement_when_empty(const model::JobSpec& spec) const;
 
+  // Services. An error leaves everything as it was.
+  /// `may_wait`: also where the cluster as declared could not run one replica.
+  Result<api::ServiceStatus> apply_service(const model::JobSpec& spec, const std::string& user, bool may_wait);
+  Result<api::ServiceStatus> remove_service(const std::string& name);
+  Result<api::ServiceStatus> scale_service(const std::string& name, std::uint32_t min, std::uint32_t max);
+  Result<api::ServiceStatus> roll_back_service(const std::string& name);
+  void on_demand(const route::Demand& demand) { services_.on_demand(demand, now_ms()); }
+  void on_health(const std::string& endpoint, bool is_ready, const std::string& detail) {
+    services_.on_health(endpoint, is_ready, detail, now_ms());
+  }
+  /// Where the leader of an attempt listens; says nothing of jobs that are no replicas.
+  void on_endpoint(model::AttemptId attempt, const std::string& address, std::uint16_t port) {
+    services_.on_endpoint(attempt, address, port, now_ms());
+  }
+
   /// What the engine saw. Facts that do not fit (late, repeated, of an older attempt) change nothing.
   void on_fact(const engine::Fact& fact);
   /// Time went by.
   void tick();
-  std::optional<TimeMs> next_wakeup() const { return core_.next_wakeup(); }
+  std::optional<TimeMs> next_wakeup() const;
 
   bool has_changes() const;
   /// What has changed since the last call. The caller must commit its transaction, however often that takes, before it
@@ -124,13 +142,16 @@ class Ledger {
   const sched::Core& core() const { return core_; }
   const std::map<model::JobId, JobRecord>& live_jobs() const { return jobs_; }
   const std::map<std::string, store::SecretRow>& secrets() const { return secrets_; }
-  /// An id, or a name: the newest job so called, over or not.
+  /// An id, or a name: the newest job so called, over or not; a service: its newest replica.
   Result<model::JobId> resolve_job(const std::string& id_or_name) const;
   Result<api::JobStatus> job_status(model::JobId id) const;
   Result<api::JobList> list_jobs(const store::JobFilter& filter) const;
   Result<api::WhyAnswer> why(model::JobId id) const;
   std::vector<api::NodeStatus> node_statuses() const;
   api::ReservationList reservations() const;
+  const Services& services() const { return services_; }
+  Result<api::ServiceStatus> service_status(const std::string& name) const;
+  api::ServiceList list_services() const;
   std::uint64_t sequence() const { return sequence_; }
 
  private:
@@ -175,6 +196,15 @@ class Ledger {
   std::optional<SubmitOutcome> repeated_submit(const SubmitCommand& command) const;
   Result<void> check_submit(const SubmitCommand& command) const;
 
+  // ledger_services.cc
+  Result<model::JobId> start_replica(const model::JobSpec& spec, const std::string& user) override;
+  void stop_replica(model::JobId job) override;
+  std::optional<Job> find_replica(model::JobId job) const override;
+  void note_service(const std::string& kind, std::string text) override { note({}, kind, std::move(text)); }
+  Result<void> recover_services();
+  void run_services();
+  void take_service_changes();
+
   TimeMs now_ms() const;
 
   const Clock& clock_;
@@ -192,6 +222,7 @@ class Ledger {
   bool is_first_snapshot_due_ = true;
   Step step_;
   std::set<model::JobId> dirty_jobs_;
+  Services services_;
   std::string refusal_;  ///< Of the submission being decided.
   ErrorCode refusal_code_ = ErrorCode::kInternal;
 };

@@ -184,14 +184,22 @@ void Ledger::carry_out(const sched::Reserve& reserve) {
 
 void Ledger::tick() {
   // A tick that the core did not ask for would only lengthen the journal.
-  const auto wakeup = core_.next_wakeup();
-  if (!wakeup || *wakeup > clock_.now_ms()) return;
-  const auto done = apply(sched::Tick{}, "server", "");
-  CHECK(done.has_value(), "the core refused a tick");
+  if (const auto wakeup = core_.next_wakeup(); wakeup && *wakeup <= clock_.now_ms()) {
+    const auto done = apply(sched::Tick{}, "server", "");
+    CHECK(done.has_value(), "the core refused a tick");
+  }
+  run_services();
+}
+
+std::optional<TimeMs> Ledger::next_wakeup() const {
+  const auto core = core_.next_wakeup();
+  const auto services = services_.next_wakeup();
+  return core && services ? std::min(*core, *services) : core ? core : services;
 }
 
 bool Ledger::has_changes() const {
-  return !dirty_jobs_.empty() || !step_.transaction.is_empty() || !step_.events.empty() || !step_.orders.empty();
+  return !dirty_jobs_.empty() || !step_.transaction.is_empty() || !step_.events.empty() || !step_.orders.empty() ||
+         services_.has_changes();
 }
 
 Step Ledger::take_step() {
@@ -203,6 +211,7 @@ Step Ledger::take_step() {
     if (model::is_terminal(found->second.state)) jobs_.erase(found);
   }
   dirty_jobs_.clear();
+  take_service_changes();
   step_.transaction.events = step_.events;
   if (sequence_ - last_snapshot_sequence_ >= options_.snapshot_every_steps ||
       (is_first_snapshot_due_ && sequence_ > 0)) {

@@ -34,6 +34,8 @@ std::span<const MetricDefinition> server_metrics() {
       {.name = "busbar_control_journal_sequence", .kind = kGauge, .help = "Number of the journal's last record."},
       {.name = "busbar_control_kept_bytes", .kind = kGauge, .help = "Room that logs and files of ended jobs take."},
       {.name = "busbar_control_kept_jobs", .kind = kGauge, .help = "Ended jobs whose logs and files are there."},
+      {.name = "busbar_control_replicas", .kind = kGauge, .help = "Replicas of services, by phase."},
+      {.name = "busbar_control_services", .kind = kGauge, .help = "Services."},
       {.name = "busbar_logs_gaps_total",
        .kind = kCounter,
        .help = "Log files that were rotated away before a client that follows them had them."},

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "control/internal/measured_exchange.h"
 #include "launch/job_file.h"
@@ -84,7 +85,7 @@ void Rest::dispatch(api::Operation operation, const CallPtr& call) {
     case Operation::kServer:
       return server(call);
     case Operation::kSubmit:
-      return submit(call);
+      return submit(call, Accept::kAll);
     case Operation::kListJobs:
       return list_jobs(call);
     case Operation::kGetJob:
@@ -129,6 +130,24 @@ void Rest::dispatch(api::Operation operation, const CallPtr& call) {
       return cancel_reservation(call);
     case Operation::kListEvents:
       return list_events(call);
+    case Operation::kListServices:
+      return list_services(call);
+    case Operation::kGetService:
+      return get_service(call);
+    case Operation::kApplyService:
+      return submit(call, Accept::kServices);
+    case Operation::kDeleteService:
+      return delete_service(call);
+    case Operation::kScaleService:
+      return scale_service(call);
+    case Operation::kRollBackService:
+      return roll_back_service(call);
+    case Operation::kGetRoutes:
+      return get_routes(call);
+    case Operation::kWatchRoutes:
+      return watch_routes(call);
+    case Operation::kDemand:
+      return take_demand(call);
     case Operation::kListSecrets:
       return list_secrets(call);
     case Operation::kPutSecret:
@@ -210,12 +229,26 @@ void Rest::metrics(const CallPtr& call) {
       }
       d_.metrics.set("busbar_sched_cards", static_cast<double>(total) / 1000);
       d_.metrics.set("busbar_sched_cards_used", static_cast<double>(used) / 1000);
+      set_service_metrics(ledger.services());
       d_.metrics.set("busbar_control_journal_sequence", static_cast<double>(ledger.sequence()));
       d_.metrics.set("busbar_control_degraded", d_.controller.is_degraded() ? 1 : 0);
       set_transport_metrics();
       call->exchange->respond(net::text_response(200, "text/plain; version=0.0.4; charset=utf-8", d_.metrics.render()));
     };
   });
+}
+
+void Rest::set_service_metrics(const Services& services) {
+  constexpr std::array kPhases = {ReplicaPhase::kStarting, ReplicaPhase::kReady, ReplicaPhase::kUnready,
+                                  ReplicaPhase::kDraining, ReplicaPhase::kStopping};
+  std::map<ReplicaPhase, int> counts;
+  for (const auto& [name, record] : services.all()) {
+    for (const Replica& replica : record.replicas) ++counts[replica.phase];
+  }
+  for (const ReplicaPhase phase : kPhases) {
+    d_.metrics.set("busbar_control_replicas", counts[phase], {{"phase", std::string(replica_phase_name(phase))}});
+  }
+  d_.metrics.set("busbar_control_services", static_cast<double>(services.all().size()));
 }
 
 void Rest::set_transport_metrics() {

@@ -14,6 +14,7 @@
 #include "control/retention.h"
 #include "control/secret_box.h"
 #include "control/watchers.h"
+#include "launch/job_file.h"
 #include "net/router.h"
 #include "net/server.h"
 #include "os/gate.h"
@@ -38,6 +39,7 @@ class Rest final : public net::HttpHandler {
     const Clock& clock;
     std::function<net::HttpServerStats()> net_stats;  ///< Of the server that calls `handle`.
     RetentionLimits retention = {};                   ///< For answers about files that are no longer there.
+    std::string gateway_url = {};                     ///< Where clients of services are sent.
     std::string local_user = {};                      ///< Who requests count as where auth is off.
     api::ServerStatus server = {};
     os::WorkQueue& background;     ///< For what reads much: journal export, backup.
@@ -72,10 +74,12 @@ class Rest final : public net::HttpHandler {
   void health(const CallPtr& call);
   void ready(const CallPtr& call);
   void metrics(const CallPtr& call);
+  void set_service_metrics(const Services& services);
   void set_transport_metrics();
   void server(const CallPtr& call);
   // rest_jobs.cc
-  void submit(const CallPtr& call);
+  enum class Accept { kAll, kServices };
+  void submit(const CallPtr& call, Accept accept);
   void dry_run(const CallPtr& call, std::vector<model::JobSpec> members, std::vector<api::Diagnostic> warnings);
   void list_jobs(const CallPtr& call);
   void get_job(const CallPtr& call);
@@ -94,6 +98,19 @@ class Rest final : public net::HttpHandler {
   void put_queue(const CallPtr& call);
   void diff_queues(const CallPtr& call);
   void usage(const CallPtr& call);
+  // rest_services.cc
+  void apply_service(const CallPtr& call, const api::SubmitRequest& request, const launch::ParsedJob& parsed);
+  /// Carries `change` out on the service named in the path.
+  void change_service(const CallPtr& call,
+                      std::function<Result<api::ServiceStatus>(Ledger&, const std::string&)> change);
+  void list_services(const CallPtr& call);
+  void get_service(const CallPtr& call);
+  void delete_service(const CallPtr& call);
+  void scale_service(const CallPtr& call);
+  void roll_back_service(const CallPtr& call);
+  void get_routes(const CallPtr& call);
+  void watch_routes(const CallPtr& call);
+  void take_demand(const CallPtr& call);
   // rest_cluster.cc
   void list_nodes(const CallPtr& call);
   void set_node_state(const CallPtr& call, model::NodeState state);

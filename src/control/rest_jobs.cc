@@ -98,7 +98,7 @@ Json env_json(const std::map<std::string, std::string>& env) {
 
 }  // namespace
 
-void Rest::submit(const CallPtr& call) {
+void Rest::submit(const CallPtr& call, Accept accept) {
   const auto json = parse_json(call->request.body);
   if (!json) return call->refuse(json.error());
   auto request = api::from_json_strict<api::SubmitRequest>(*json);
@@ -116,7 +116,16 @@ void Rest::submit(const CallPtr& call) {
                            .message = fmt::format("{} has {} error{}", name, errors, errors == 1 ? "" : "s")},
                  .diagnostics = std::move(diagnostics)}));
   }
+  const bool is_service = parsed.spec.type == model::JobType::kService;
+  if (accept == Accept::kServices && !is_service) {
+    return call->refuse({.code = ErrorCode::kInvalidArgument,
+                         .message = fmt::format("job \"{}\" is no service; write type: service, or submit it by: "
+                                                "busbar apply",
+                                                parsed.spec.name)});
+  }
+  if (is_service && !request->is_dry_run) return apply_service(call, *request, parsed);
   std::vector<model::JobSpec> members = launch::expand_array(parsed.spec);
+  if (is_service) members = {launch::replica_spec(parsed.spec, 1)};
   if (request->is_dry_run) return dry_run(call, std::move(members), std::move(diagnostics));
   if (refuse_if_degraded(call)) return;
   SubmitCommand submit{.members = std::move(members),

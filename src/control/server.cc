@@ -8,6 +8,7 @@
 
 #include "control/auth.h"
 #include "control/controller.h"
+#include "control/health_checker.h"
 #include "control/launch_builder.h"
 #include "control/log_streamer.h"
 #include "control/metrics.h"
@@ -35,7 +36,7 @@ api::ServerStatus describe(const Server::Dependencies& dependencies) {
 /// Hears of changes for all who want to know.
 class Listeners final : public ChangeListener {
  public:
-  explicit Listeners(Watchers& watchers) : watchers_(watchers) {}
+  Listeners(Watchers& watchers, HealthChecker& health) : watchers_(watchers), health_(health) {}
   /// Comes later than the controller that calls us; told once.
   void set_retention(Retention& retention) { retention_ = &retention; }
 
@@ -45,9 +46,14 @@ class Listeners final : public ChangeListener {
     if (retention != nullptr && model::is_terminal(status.state)) retention->wake();
   }
   void on_event(const store::EventRow& event) override { watchers_.on_event(event); }
+  void on_services(const ServiceView& view) override {
+    watchers_.on_services(view);
+    health_.watch(view.targets);
+  }
 
  private:
   Watchers& watchers_;
+  HealthChecker& health_;
   std::atomic<Retention*> retention_ = nullptr;
 };
 
@@ -63,6 +69,7 @@ class RunningServer final : public Server {
   void stop() override;
 
  private:
+  Result<void> open_health();
   void open_retention();
   RetentionLimits retention_limits() const;
   net::HttpServerStats net_stats() const {
@@ -80,12 +87,14 @@ class RunningServer final : public Server {
   std::unique_ptr<LogStreamer> logs_;
   std::unique_ptr<Watchers> watchers_;
   std::unique_ptr<PlanLaunchBuilder> launches_;
+  std::unique_ptr<HealthChecker> health_;
   std::unique_ptr<Listeners> listeners_;
   std::unique_ptr<Controller> controller_;
   std::unique_ptr<Retention> retention_;
   std::unique_ptr<os::WorkQueue> background_;
   std::unique_ptr<Rest> rest_;
   std::unique_ptr<net::HttpServer> http_;
+  std::atomic<Controller*> posting_ = nullptr;  ///< `controller_`, for the health checker's thread.
   std::atomic<const net::HttpServer*> serving_ =
       nullptr;  ///< `http_`, for the first requests: they come before it is set.
 };
@@ -99,7 +108,8 @@ Result<void> RunningServer::open() {
   engine::Engine& engine = *dependencies_.engine;
   watchers_ = std::make_unique<Watchers>(engine, *logs_);
   launches_ = std::make_unique<PlanLaunchBuilder>(engine, *secret_box_);
-  listeners_ = std::make_unique<Listeners>(*watchers_);
+  TRY(open_health());
+  listeners_ = std::make_unique<Listeners>(*watchers_, *health_);
   TRY_ASSIGN(controller_,
              Controller::start({.store = *dependencies_.store,
                                 .engine = engine,
@@ -109,9 +119,24 @@ Result<void> RunningServer::open() {
                                 .metrics = metrics_},
                                {.snapshot_every_steps = static_cast<std::uint64_t>(config_.snapshot_every_steps),
                                 .queues = config_.queues,
-                                .catalogue = &dependencies_.catalogue}));
+                                .catalogue = &dependencies_.catalogue,
+                                .services = {.scale_down_after_ms = config_.service_scale_down_after_ms}}));
+  posting_ = controller_.get();
   open_retention();
   return open_http();
+}
+
+/// The checker is older than the controller that tells it what to check, so it has nothing to say before.
+Result<void> RunningServer::open_health() {
+  TRY_ASSIGN(health_, HealthChecker::start([this](const std::string& id, bool is_ready, const std::string& detail) {
+               Controller* const controller = posting_;
+               if (controller == nullptr) return;
+               controller->post([id, is_ready, detail](Ledger& ledger) -> Controller::Reply {
+                 ledger.on_health(id, is_ready, detail);
+                 return {};
+               });
+             }));
+  return {};
 }
 
 void RunningServer::open_retention() {
@@ -157,6 +182,7 @@ Result<void> RunningServer::open_http() {
                                                     .clock = dependencies_.clock,
                                                     .net_stats = [this] { return net_stats(); },
                                                     .retention = retention_limits(),
+                                                    .gateway_url = config_.gateway_url,
                                                     .local_user = process_user_name(),
                                                     .server = describe(dependencies_),
                                                     .background = *background_,
@@ -171,6 +197,7 @@ void RunningServer::stop() {
   if (http_) http_->stop(config_.shutdown_grace_ms);
   if (background_) background_->stop();
   if (retention_) retention_->stop();
+  if (health_) health_->stop();
   if (controller_) controller_->stop();
   if (logs_) logs_->stop();
   dependencies_.engine->shutdown();

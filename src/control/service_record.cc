@@ -92,8 +92,8 @@ std::string_view replica_phase_name(ReplicaPhase phase) {
 }
 
 std::size_t ServiceRecord::ready_count() const {
-  return static_cast<std::size_t>(std::count_if(
-      replicas.begin(), replicas.end(), [](const Replica& one) { return one.phase == ReplicaPhase::kReady; }));
+  return static_cast<std::size_t>(std::count_if(replicas.begin(), replicas.end(),
+                                                [](const Replica& one) { return one.phase == ReplicaPhase::kReady; }));
 }
 
 std::string endpoint_name(const ServiceRecord& record, const Replica& replica) {
@@ -111,16 +111,17 @@ bool has_same_program(const model::JobSpec& left, const model::JobSpec& right) {
 
 route::Service to_route(const ServiceRecord& record) {
   const model::ServiceSpec& spec = record.service();
-  route::Service service{.name = record.name(),
-                         .hosts = spec.hosts,
-                         .models = spec.models,
-                         .can_start = spec.max_replicas > 0 && record.failures < kHopelessFailures,
-                         .start_ms = record.start_ms,
-                         .limits = {.concurrency = spec.limits.concurrency,
-                                    .waiting = spec.limits.waiting,
-                                    .wait_ms = spec.limits.wait_ms,
-                                    .response_ms = spec.limits.response_ms,
-                                    .max_body_bytes = spec.limits.max_body_bytes}};
+  route::Service service{
+      .name = record.name(),
+      .hosts = spec.hosts,
+      .models = spec.models,
+      .can_start = !record.is_deleted && spec.max_replicas > 0 && record.failures < kHopelessFailures,
+      .start_ms = record.start_ms,
+      .limits = {.concurrency = spec.limits.concurrency,
+                 .waiting = spec.limits.waiting,
+                 .wait_ms = spec.limits.wait_ms,
+                 .response_ms = spec.limits.response_ms,
+                 .max_body_bytes = spec.limits.max_body_bytes}};
   for (const Replica& replica : record.replicas) {
     if (!is_routed(replica)) continue;
     service.endpoints.push_back({.replica = endpoint_name(record, replica),

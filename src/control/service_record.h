@@ -33,8 +33,8 @@ struct Replica {
   std::string address = {};
   std::uint16_t port = 0;
   TimeMs created_ms = 0;
-  TimeMs ready_ms = 0;  ///< Since when this attempt is ready; 0: it has not been.
-  TimeMs phase_ms = 0;  ///< Since when it is in its phase.
+  TimeMs ready_ms = 0;              ///< Since when this attempt is ready; 0: it has not been.
+  TimeMs phase_ms = 0;              ///< Since when it is in its phase.
   std::uint64_t drain_version = 0;  ///< Of the route table that first says that it drains.
   std::string detail = {};          ///< What its health check last said.
 

@@ -15,6 +15,10 @@ bool send_event(net::SseWriter& writer, const api::EventStatus& event) {
   return writer.send({.id = std::to_string(event.id), .event = "event", .data = api::to_json(event).dump()});
 }
 
+bool send_routes(net::SseWriter& writer, std::uint64_t version, const std::string& table) {
+  return writer.send({.id = std::to_string(version), .event = "routes", .data = table});
+}
+
 Json end_of(const api::JobStatus& status) {
   Json end = Json::object({{"id", status.id.value},
                            {"state", std::string(model::job_state_name(status.state))},
@@ -91,6 +95,22 @@ void Watchers::on_event(const store::EventRow& row) {
     if (watcher.job && *watcher.job != event.job) return false;
     return !send_event(watcher.writer, event);
   });
+}
+
+void Watchers::watch_routes(net::SseWriter writer) {
+  const std::lock_guard lock(mutex_);
+  if (!routes_.empty() && !send_routes(writer, routes_version_, routes_)) return;
+  route_watchers_.push_back(std::move(writer));
+}
+
+void Watchers::on_services(const ServiceView& view) {
+  std::string text = route::to_json(view.table).dump();
+  const std::lock_guard lock(mutex_);
+  if (text == routes_) return;  // only health checks have changed
+  routes_ = std::move(text);
+  routes_version_ = view.table.version;
+  std::erase_if(route_watchers_,
+                [this](net::SseWriter& writer) { return !send_routes(writer, routes_version_, routes_); });
 }
 
 }  // namespace busbar::control

@@ -27,8 +27,12 @@ class Watchers final : public ChangeListener {
   /// tasks and end are filled in here.
   void stream_logs(const api::JobStatus& now, LogStreamRequest request, net::SseWriter writer);
 
+  /// `routes` events: the whole table, now and at each change.
+  void watch_routes(net::SseWriter writer);
+
   void on_job(const api::JobStatus& status) override;
   void on_event(const store::EventRow& event) override;
+  void on_services(const ServiceView& view) override;
 
  private:
   struct EventWatcher {
@@ -42,6 +46,9 @@ class Watchers final : public ChangeListener {
   std::mutex mutex_;
   std::multimap<model::JobId, net::SseWriter> jobs_;
   std::vector<EventWatcher> events_;
+  std::uint64_t routes_version_ = 0;
+  std::string routes_;  ///< The table as it is sent; empty before the first.
+  std::vector<net::SseWriter> route_watchers_;
   std::map<model::JobId, std::uint32_t> followed_attempts_;  ///< The last attempt that the log streams know of.
 };
 

@@ -386,6 +386,8 @@ TEST_P(EngineContract, PortsAreLeasedOnce) {
   const model::AttemptId second{.job = {24}, .number = 1};
   auto ports = engine_->lease_ports(first, 3).value();
   const auto more = engine_->lease_ports(second, 3).value();
+  EXPECT_EQ(engine_->leased_ports(first), ports);
+  EXPECT_TRUE(engine_->leased_ports({.job = {25}, .number = 1}).empty());
   ports.insert(ports.end(), more.begin(), more.end());
   std::sort(ports.begin(), ports.end());
   EXPECT_EQ(ports.size(), 6U);

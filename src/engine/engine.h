@@ -71,6 +71,7 @@ struct AttemptLaunch {
   bool has_terminal = false;  ///< dev shells: each task gets a tty.
   /// For adopt: the server's record has no GangCreated of it, so no user code can have run yet.
   bool may_begin_again = false;
+  std::uint16_t service_port = 0;  ///< Where task 0 of a service's replica listens; 0: no replica.
   std::vector<TaskLaunch> tasks = {};
 };
 
@@ -205,6 +206,9 @@ class Engine {
 
   /// `count` free TCP ports on the node, leased to the attempt until it is gone.
   virtual Result<std::vector<std::uint16_t>> lease_ports(model::AttemptId attempt, std::size_t count) = 0;
+  /// All that are leased to the attempt now, in the order in which they were leased; also by earlier lives of the
+  /// server.
+  virtual std::vector<std::uint16_t> leased_ports(model::AttemptId attempt) const = 0;
   /// What the container configuration would be, for --dry-run: OCI config.json by rank. Starts nothing.
   virtual Result<std::vector<Json>> preview(const AttemptLaunch& launch) = 0;
   /// Attempts that are gone and whose logs and files are still there, also of earlier lives of the server; ascending.

@@ -286,6 +286,14 @@ Result<TaskStats> FakeEngine::stats(model::TaskId task) {
   return TaskStats{.cpu_usage_ms = 10, .memory = {1 << 20}, .memory_peak = {2 << 20}, .processes = 1};
 }
 
+std::vector<std::uint16_t> FakeEngine::leased_ports(model::AttemptId attempt) const {
+  FakeMachine::State& state = *machine_->state_;
+  const std::lock_guard lock(state.mutex);
+  if (const FakeMachine::Attempt* found = state.find_locked(attempt)) return found->ports;
+  const auto early = state.early_ports.find(attempt);
+  return early == state.early_ports.end() ? std::vector<std::uint16_t>() : early->second;
+}
+
 Result<std::vector<std::uint16_t>> FakeEngine::lease_ports(model::AttemptId attempt, std::size_t count) {
   FakeMachine::State& state = *machine_->state_;
   const std::lock_guard lock(state.mutex);

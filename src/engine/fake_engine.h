@@ -97,6 +97,7 @@ class FakeEngine final : public Engine {
   Result<std::unique_ptr<TerminalSession>> attach(model::TaskId task, TerminalSession::Callbacks callbacks) override;
   Result<TaskStats> stats(model::TaskId task) override;
   Result<std::vector<std::uint16_t>> lease_ports(model::AttemptId attempt, std::size_t count) override;
+  std::vector<std::uint16_t> leased_ports(model::AttemptId attempt) const override;
   Result<std::vector<Json>> preview(const AttemptLaunch& launch) override;
   Result<std::vector<model::AttemptId>> kept() const override;
   Bytes kept_bytes(model::AttemptId attempt) const override;

@@ -24,8 +24,6 @@ std::string format_accelerators(const AcceleratorRequest& request);
 inline constexpr std::uint32_t kMaxNodes = 10'000;
 Result<std::pair<std::uint32_t, std::uint32_t>> parse_nodes(std::string_view text);
 std::string format_nodes(std::uint32_t min_nodes, std::uint32_t max_nodes);
-/// "2" or "0..8": a service's least and most replicas, at most kMaxReplicas. `format_nodes` writes them.
-Result<std::pair<std::uint32_t, std::uint32_t>> parse_replicas(std::string_view text);
 /// Also "2,4,8": only these gang sizes, ascending when read; empty for the forms above.
 struct GangSizes {
   std::uint32_t min_nodes = 1;
@@ -36,6 +34,8 @@ struct GangSizes {
 inline constexpr std::size_t kMaxGangSizes = 64;
 Result<GangSizes> parse_gang_sizes(std::string_view text);
 std::string format_gang_sizes(const GangSizes& sizes);
+/// "2" or "0..8": a service's least and most replicas, at most kMaxReplicas. `format_nodes` writes them.
+Result<std::pair<std::uint32_t, std::uint32_t>> parse_replicas(std::string_view text);
 
 /// What precisions chips and jobs may name: "fp64" ... "int4".
 const std::vector<std::string>& precision_names();

@@ -123,11 +123,64 @@ struct Table<JobStatus> {
 };
 
 template <>
+struct Table<ReplicaStatus> {
+  static constexpr std::string_view kName = "ReplicaStatus";
+  static constexpr std::string_view kText = "One replica of a service: a job of its own.";
+  static constexpr auto kFields = std::tuple(
+      field("name", &ReplicaStatus::name, "As in the route table; its job's name, and its attempt after the first."),
+      field("job", &ReplicaStatus::job, ""), field("revision", &ReplicaStatus::revision, "That it runs."),
+      field("state", &ReplicaStatus::state, "queued, blocked, starting, ready, unready, draining or stopping."),
+      field("address", &ReplicaStatus::address, "Where it listens; empty: not known yet."),
+      field("created_ms", &ReplicaStatus::created_ms, "When it was decided on."),
+      field("ready_ms", &ReplicaStatus::ready_ms, "0: it is not yet."),
+      field("running", &ReplicaStatus::running, "Requests that gateways have given it."),
+      field("detail", &ReplicaStatus::detail, "What its health check last said, or why it waits."));
+};
+
+template <>
+struct Table<ServiceStatus> {
+  static constexpr std::string_view kName = "ServiceStatus";
+  static constexpr std::string_view kText = "A service with its replicas.";
+  static constexpr auto kFields = std::tuple(
+      field("name", &ServiceStatus::name, ""), field("user", &ServiceStatus::user, "Who applied it last."),
+      field("queue", &ServiceStatus::queue, ""),
+      field("state", &ServiceStatus::state,
+            "ready, idle (no replica wanted), starting, updating, failing or deleting."),
+      field("revision", &ServiceStatus::revision, "That is wanted."),
+      field("updating_from", &ServiceStatus::updating_from, "The revision that serves during an update; 0: none."),
+      field("previous_revision", &ServiceStatus::previous_revision, "What a rollback goes back to; 0: nothing."),
+      field("min_replicas", &ServiceStatus::min_replicas, ""), field("max_replicas", &ServiceStatus::max_replicas, ""),
+      field("desired", &ServiceStatus::desired, "As many as the requests need."),
+      field("ready", &ServiceStatus::ready, "Given requests."),
+      field("target", &ServiceStatus::target, "Requests that one replica should have at once."),
+      field("waiting", &ServiceStatus::waiting, "Requests that wait for a replica, in all gateways."),
+      field("running", &ServiceStatus::running, "Requests that replicas have."),
+      field("requests_per_second", &ServiceStatus::requests_per_second, "Mean of the last 30 s."),
+      field("start_ms", &ServiceStatus::start_ms, "How long a replica takes to be ready; 0: not known."),
+      field("failures", &ServiceStatus::failures, "Replicas in a row that ended soon after their start."),
+      field("last_error", &ServiceStatus::last_error, ""), field("created_ms", &ServiceStatus::created_ms, ""),
+      field("changed_ms", &ServiceStatus::changed_ms, "By a user."),
+      field("url", &ServiceStatus::url, "Where it answers."), field("hosts", &ServiceStatus::hosts, ""),
+      field("models", &ServiceStatus::models, ""), field("replicas", &ServiceStatus::replicas, "Oldest first."),
+      optional_field("spec", &ServiceStatus::spec, "The effective job file; left out of lists."));
+};
+
+template <>
+struct Table<ServiceList> {
+  static constexpr std::string_view kName = "ServiceList";
+  static constexpr std::string_view kText = "All services, by name.";
+  static constexpr auto kFields = std::tuple(field("services", &ServiceList::services, ""));
+};
+
+template <>
 struct Table<SubmitAnswer> {
   static constexpr std::string_view kName = "SubmitAnswer";
-  static constexpr std::string_view kText = "The jobs that a submit made: one, or the members of an array.";
+  static constexpr std::string_view kText =
+      "The jobs that a submit made: one, or the members of an array; or the service.";
   static constexpr auto kFields =
-      std::tuple(field("jobs", &SubmitAnswer::jobs, ""), field("warnings", &SubmitAnswer::warnings, ""),
+      std::tuple(field("jobs", &SubmitAnswer::jobs, ""),
+                 optional_field("service", &SubmitAnswer::service, "Of a job file of type service."),
+                 field("warnings", &SubmitAnswer::warnings, ""),
                  field("repeated", &SubmitAnswer::is_repeated,
                        "The client key was known: these are the jobs of the first submit."),
                  optional_field("dry_run", &SubmitAnswer::dry_run,
@@ -446,9 +499,10 @@ struct Table<ErrorAnswer> {
 /// Every component of the OpenAPI document.
 using AllTypes =
     std::tuple<Diagnostic, SubmitRequest, TaskStatus, AttemptStatus, ProgressStatus, EfficiencyStatus, JobStatus,
-               SubmitAnswer, JobList, ChangeStatus, WhyAnswer, WhenAnswer, CardStatus, NodeStatus, NodeList, CardList,
-               QueueRequest, QueueStatus, QueueList, QueueDiffRequest, JobChange, QueueDiff, UsageRow, UsageList,
-               ReservationRequest, ReservationStatus, ReservationList, EventStatus, EventList, SecretStatus, SecretList,
-               LogLine, ServerStatus::Capability, ServerStatus, ErrorFields, ErrorAnswer>;
+               ReplicaStatus, ServiceStatus, ServiceList, SubmitAnswer, JobList, ChangeStatus, WhyAnswer, WhenAnswer,
+               CardStatus, NodeStatus, NodeList, CardList, QueueRequest, QueueStatus, QueueList, QueueDiffRequest,
+               JobChange, QueueDiff, UsageRow, UsageList, ReservationRequest, ReservationStatus, ReservationList,
+               EventStatus, EventList, SecretStatus, SecretList, LogLine, ServerStatus::Capability, ServerStatus,
+               ErrorFields, ErrorAnswer>;
 
 }  // namespace busbar::api::internal

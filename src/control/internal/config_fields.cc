@@ -180,6 +180,15 @@ std::vector<ConfigField> make_fields() {
               "that ended last stay. 0: no limit.",
        .member = &Config::keep_ended_bytes,
        .max = 1'024 * 1'024 * kGib},
+      {.key = "service_scale_down_after",
+       .type = kDuration,
+       .doc = "How long fewer replicas must have been enough before a service is given fewer.",
+       .member = &Config::service_scale_down_after_ms,
+       .min = 100,
+       .max = kDayMs},
+      {.key = "gateway_url",
+       .doc = "Where the gateway is for clients of services; shown by `busbar serve`.",
+       .member = &Config::gateway_url},
   };
 }
 

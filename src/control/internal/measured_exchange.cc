@@ -92,6 +92,17 @@ std::string_view route_class(api::Operation operation) {
     case Operation::kDiffQueues:
     case Operation::kUsage:
       return "queues";
+    case Operation::kListServices:
+    case Operation::kGetService:
+    case Operation::kApplyService:
+    case Operation::kDeleteService:
+    case Operation::kScaleService:
+    case Operation::kRollBackService:
+      return "services";
+    case Operation::kGetRoutes:
+    case Operation::kWatchRoutes:
+    case Operation::kDemand:
+      return "gateways";
     case Operation::kListSecrets:
     case Operation::kPutSecret:
     case Operation::kDeleteSecret:

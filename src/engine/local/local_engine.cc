@@ -72,6 +72,9 @@ class LocalEngine final : public Engine {
   Result<std::vector<std::uint16_t>> lease_ports(model::AttemptId attempt, std::size_t count) override {
     return context_->ports->lease(attempt, count);
   }
+  std::vector<std::uint16_t> leased_ports(model::AttemptId attempt) const override {
+    return context_->ports->of(attempt);
+  }
   Result<std::vector<Json>> preview(const AttemptLaunch& launch) override;
   Result<std::vector<model::AttemptId>> kept() const override;
   Bytes kept_bytes(model::AttemptId attempt) const override;

@@ -90,6 +90,12 @@ Result<std::vector<std::uint16_t>> PortLeases::lease(model::AttemptId attempt, s
   return ports;
 }
 
+std::vector<std::uint16_t> PortLeases::of(model::AttemptId attempt) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = leases_.find(attempt);
+  return found == leases_.end() ? std::vector<std::uint16_t>() : found->second;
+}
+
 void PortLeases::release(model::AttemptId attempt) {
   const std::lock_guard lock(mutex_);
   const auto found = leases_.find(attempt);

@@ -23,6 +23,7 @@ class PortLeases {
 
   /// kResourceExhausted when fewer are free.
   Result<std::vector<std::uint16_t>> lease(model::AttemptId attempt, std::size_t count);
+  std::vector<std::uint16_t> of(model::AttemptId attempt) const;
   void release(model::AttemptId attempt);
   /// Gives up the leases of all others.
   void keep_only(const std::set<model::AttemptId>& attempts);
@@ -31,7 +32,7 @@ class PortLeases {
   Result<void> save(model::AttemptId attempt, const std::vector<std::uint16_t>& ports) const;
 
   const std::string dir_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<model::AttemptId, std::vector<std::uint16_t>> leases_;
   std::set<std::uint16_t> taken_;
   std::uint16_t next_;

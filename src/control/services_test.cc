@@ -1,0 +1,386 @@
+#include "control/services.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+namespace busbar::control {
+namespace {
+
+using model::JobState;
+
+/// Jobs as a test wants them to be.
+class FakeJobs final : public ReplicaJobs {
+ public:
+  struct One {
+    Job job = {};
+    model::JobSpec spec = {};
+  };
+  std::map<model::JobId, One> jobs;
+  std::set<std::string> notes;
+  std::optional<Error> refusal;
+
+  Result<model::JobId> start_replica(const model::JobSpec& spec, const std::string&) override {
+    if (refusal) return tl::unexpected(*refusal);
+    const model::JobId id{jobs.size() + 1};
+    jobs.emplace(id, One{.spec = spec});
+    return id;
+  }
+  void stop_replica(model::JobId job) override {
+    Job& one = jobs.at(job).job;
+    one.state = one.state == JobState::kQueued ? JobState::kCancelled : JobState::kStopping;
+  }
+  std::optional<Job> find_replica(model::JobId job) const override {
+    const auto found = jobs.find(job);
+    return found == jobs.end() ? std::nullopt : std::optional(found->second.job);
+  }
+  void note_service(const std::string& kind, std::string) override { notes.insert(kind); }
+
+  std::vector<std::string> live() const {
+    std::vector<std::string> names;
+    for (const auto& [id, one] : jobs) {
+      if (!model::is_terminal(one.job.state)) names.push_back(one.spec.name);
+    }
+    return names;
+  }
+};
+
+class ServicesTest : public testing::Test {
+ protected:
+  void SetUp() override { boot({}, 0); }
+
+  void boot(const std::vector<store::ServiceRow>& rows, std::uint64_t version) {
+    services_ = std::make_unique<Services>(jobs_, ServiceOptions{.scale_down_after_ms = 60'000});
+    ASSERT_TRUE(services_->recover(rows, version, now_ms_));
+    run();
+  }
+
+  void run() {
+    services_->run(now_ms_);
+    for (store::ServiceRow& row : services_->take_changes().rows) rows_[row.name] = row;
+  }
+  void later(std::int64_t by_ms) {
+    now_ms_ += by_ms;
+    run();
+  }
+
+  static model::JobSpec spec(std::uint32_t min, std::uint32_t max, const std::string& text = "serve") {
+    model::JobSpec job{.name = "vad", .type = model::JobType::kService, .run = text};
+    job.service = model::ServiceSpec{.min_replicas = min, .max_replicas = max, .target = 4};
+    return job;
+  }
+  void apply(const model::JobSpec& job) {
+    const auto done = services_->apply(job, "ada", now_ms_);
+    ASSERT_TRUE(done) << done.error().to_string();
+    run();
+  }
+  /// What a replica does when all goes well.
+  void become_ready(std::uint64_t number) {
+    start(number);
+    services_->on_health(name_of(number), true, "", now_ms_);
+    run();
+  }
+  void start(std::uint64_t number) {
+    const Replica& replica = find(number);
+    auto& job = jobs_.jobs.at(replica.job).job;
+    job = {.state = JobState::kRunning, .attempt = job.attempt + 1};
+    services_->on_endpoint({replica.job, job.attempt}, "127.0.0.1", static_cast<std::uint16_t>(20'000 + number),
+                           now_ms_);
+    services_->on_job(replica.job);
+    run();
+  }
+  void end(std::uint64_t number, JobState state, const std::string& reason) {
+    const model::JobId id = find(number).job;
+    jobs_.jobs.at(id).job.state = state;
+    jobs_.jobs.at(id).job.reason = reason;
+    services_->on_job(id);
+    run();
+  }
+  void tell(route::ServiceDemand demand, std::uint64_t version = 1'000'000) {
+    demand.name = "vad";
+    services_->on_demand({.gateway = "g", .table_version = version, .interval_ms = 250, .services = {demand}}, now_ms_);
+    run();
+  }
+
+  const ServiceRecord& record() const { return services_->all().at("vad"); }
+  const Replica& find(std::uint64_t number) const {
+    const auto& all = record().replicas;
+    return *std::find_if(all.begin(), all.end(), [number](const Replica& one) { return one.number == number; });
+  }
+  std::string name_of(std::uint64_t number) const { return endpoint_name(record(), find(number)); }
+  std::vector<std::string> routed() const {
+    std::vector<std::string> names;
+    for (const route::Endpoint& one : services_->table().services.at(0).endpoints) {
+      names.push_back(one.replica + (one.is_draining ? " draining" : ""));
+    }
+    return names;
+  }
+  using Names = std::vector<std::string>;
+
+  FakeJobs jobs_;
+  TimeMs now_ms_ = 1'000'000;
+  std::map<std::string, store::ServiceRow> rows_;
+  std::unique_ptr<Services> services_;
+};
+
+TEST_F(ServicesTest, StartsReplicasAndRoutesToThoseThatAreReady) {
+  apply(spec(2, 2));
+  EXPECT_EQ(jobs_.live(), (Names{"vad-1", "vad-2"}));
+  EXPECT_EQ(routed(), Names{});
+  const std::uint64_t version = services_->table().version;
+  become_ready(2);
+  EXPECT_EQ(routed(), Names{"vad-2"});
+  EXPECT_EQ(services_->table().version, version + 1);
+  EXPECT_EQ(jobs_.jobs.at({1}).spec.ports.front().name, "service");
+  apply(spec(2, 2));
+  EXPECT_EQ(services_->table().version, version + 1);
+}
+
+TEST_F(ServicesTest, StartsFromZeroWhenARequestWaitsAndGoesBackAfterTheHold) {
+  apply(spec(0, 3));
+  EXPECT_EQ(jobs_.live(), Names{});
+  EXPECT_TRUE(services_->table().services.at(0).can_start);
+  tell({.waiting = 1, .arrivals = 1});
+  EXPECT_EQ(jobs_.live(), Names{"vad-1"});
+  later(200);
+  become_ready(1);
+  EXPECT_EQ(services_->table().services.at(0).start_ms, 200);
+  tell({.finished = 1, .busy_us = 1'000});
+  ASSERT_TRUE(services_->next_wakeup());
+  later(59'000);
+  EXPECT_EQ(routed(), Names{"vad-1"});
+  later(3'000);
+  EXPECT_EQ(routed(), Names{"vad-1 draining"});
+  later(1'000);
+  EXPECT_EQ(jobs_.jobs.at({1}).job.state, JobState::kStopping);
+}
+
+TEST_F(ServicesTest, StopsADrainingReplicaWhenGatewaysThatKnowItHaveNothingOnIt) {
+  apply(spec(2, 2));
+  become_ready(1);
+  become_ready(2);
+  later(5'000);
+  tell({.running = 1, .replicas = {{"vad-2", 1}}}, services_->table().version);
+  ASSERT_TRUE(services_->scale("vad", 1, 1, now_ms_));
+  run();
+  const std::uint64_t version = services_->table().version;
+  EXPECT_EQ(routed(), (Names{"vad-1", "vad-2 draining"}));
+  tell({.running = 1, .replicas = {{"vad-2", 1}}}, version);
+  tell({}, version - 1);  // says that it has nothing, but may still send something
+  EXPECT_EQ(find(2).phase, ReplicaPhase::kDraining);
+  tell({}, version);
+  EXPECT_EQ(find(2).phase, ReplicaPhase::kStopping);
+  EXPECT_EQ(routed(), Names{"vad-1"});
+  end(2, JobState::kCancelled, "");
+  EXPECT_EQ(record().replicas.size(), 1u);
+}
+
+TEST_F(ServicesTest, StopsADrainingReplicaAtTheLatestAfterItsTime) {
+  apply(spec(1, 1));
+  become_ready(1);
+  later(5'000);
+  ASSERT_TRUE(services_->remove("vad", now_ms_));
+  tell({.running = 1, .replicas = {{"vad-1", 1}}});
+  later(9'000);
+  tell({.running = 1, .replicas = {{"vad-1", 1}}});
+  EXPECT_EQ(find(1).phase, ReplicaPhase::kDraining);
+  later(9'000);
+  tell({.running = 1, .replicas = {{"vad-1", 1}}});
+  later(9'000);
+  tell({.running = 1, .replicas = {{"vad-1", 1}}});
+  ASSERT_EQ(services_->next_wakeup(), find(1).phase_ms + 30'000);
+  later(3'000);
+  EXPECT_EQ(find(1).phase, ReplicaPhase::kStopping);
+  end(1, JobState::kCancelled, "");
+  EXPECT_TRUE(services_->all().empty());
+  EXPECT_TRUE(services_->table().services.empty());
+}
+
+TEST_F(ServicesTest, ReplacesWhatEndsByItselfAndWaitsLongerEachTime) {
+  apply(spec(1, 1));
+  start(1);
+  end(1, JobState::kFailed, "exit code 3");
+  EXPECT_EQ(jobs_.live(), Names{"vad-2"});  // the first time at once
+  start(2);
+  end(2, JobState::kFailed, "exit code 3");
+  EXPECT_EQ(jobs_.live(), Names{});
+  EXPECT_EQ(services_->next_wakeup(), now_ms_ + 500);
+  EXPECT_EQ(record().last_error, "vad-2 ended: exit code 3");
+  later(500);
+  EXPECT_EQ(jobs_.live(), Names{"vad-3"});
+  start(3);
+  end(3, JobState::kFailed, "exit code 3");
+  EXPECT_EQ(services_->next_wakeup(), now_ms_ + 1'000);
+  EXPECT_FALSE(services_->table().services.at(0).can_start);
+  later(1'000);
+  become_ready(4);
+  later(10'000);
+  EXPECT_EQ(record().failures, 0u);
+  EXPECT_TRUE(services_->table().services.at(0).can_start);
+}
+
+TEST_F(ServicesTest, AReplicaThatServedForLongIsReplacedAtOnce) {
+  apply(spec(1, 1));
+  become_ready(1);
+  later(60'000);
+  end(1, JobState::kFailed, "killed");
+  EXPECT_EQ(jobs_.live(), Names{"vad-2"});
+  EXPECT_EQ(record().failures, 0u);
+}
+
+TEST_F(ServicesTest, TakesASickReplicaOutAndReplacesItWhenItStaysSo) {
+  apply(spec(1, 1));
+  become_ready(1);
+  services_->on_health("vad-1", false, "no answer", now_ms_);
+  run();
+  EXPECT_EQ(routed(), Names{});
+  services_->on_health("vad-1", true, "", now_ms_);
+  run();
+  EXPECT_EQ(routed(), Names{"vad-1"});
+  services_->on_health("vad-1", false, "no answer", now_ms_);
+  run();
+  later(30'000);
+  EXPECT_EQ(find(1).phase, ReplicaPhase::kStopping);
+  EXPECT_EQ(find(2).phase, ReplicaPhase::kStarting);
+  EXPECT_NE(record().last_error.find("no answer"), std::string::npos);
+}
+
+TEST_F(ServicesTest, AnotherAttemptIsAnotherEndpoint) {
+  apply(spec(1, 1));
+  become_ready(1);
+  auto& job = jobs_.jobs.at({1}).job;
+  job.state = JobState::kQueued;
+  job.is_attempt_over = true;
+  services_->on_job({1});
+  run();
+  EXPECT_EQ(routed(), Names{});
+  become_ready(1);
+  EXPECT_EQ(routed(), Names{"vad-1.2"});
+}
+
+TEST_F(ServicesTest, AnUpdateServesAllTheWay) {
+  apply(spec(2, 2));
+  become_ready(1);
+  become_ready(2);
+  later(5'000);
+  apply(spec(2, 2, "serve better"));
+  EXPECT_EQ(record().current.number, 2u);
+  EXPECT_EQ(routed(), (Names{"vad-1", "vad-2"}));
+  become_ready(3);
+  EXPECT_EQ(routed(), (Names{"vad-1", "vad-2 draining", "vad-3"}));
+  become_ready(4);
+  EXPECT_EQ(routed(), (Names{"vad-1 draining", "vad-2 draining", "vad-3", "vad-4"}));
+  EXPECT_FALSE(record().stable);
+  EXPECT_EQ(record().previous->number, 1u);
+  ASSERT_TRUE(services_->roll_back("vad", now_ms_));
+  run();
+  EXPECT_EQ(record().current.number, 1u);
+  EXPECT_EQ(record().stable->number, 2u);
+}
+
+TEST_F(ServicesTest, ARevisionThatFailsLeavesTheOldServingAndCanBeTakenBack) {
+  apply(spec(1, 1));
+  become_ready(1);
+  apply(spec(1, 1, "exit 7"));
+  for (std::uint64_t number = 2; number < 6; ++number) {
+    start(number);
+    end(number, JobState::kFailed, "exit code 7");
+    later(60'000);
+  }
+  EXPECT_EQ(routed(), Names{"vad-1"});
+  EXPECT_EQ(record().failures, 4u);
+  ASSERT_TRUE(services_->roll_back("vad", now_ms_));
+  run();
+  EXPECT_EQ(record().current.number, 1u);
+  EXPECT_EQ(routed(), Names{"vad-1"});
+  EXPECT_FALSE(services_->roll_back("vad", now_ms_));
+}
+
+TEST_F(ServicesTest, OtherBoundsAndRoutesMakeNoRevision) {
+  apply(spec(1, 1));
+  model::JobSpec changed = spec(1, 4);
+  changed.service->hosts = {"vad.example"};
+  apply(changed);
+  EXPECT_EQ(record().current.number, 1u);
+  EXPECT_EQ(services_->table().services.at(0).hosts, Names{"vad.example"});
+  model::JobSpec other = changed;
+  other.name = "other";
+  const auto refused = services_->apply(other, "ada", now_ms_);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("vad.example"), std::string::npos);
+}
+
+TEST_F(ServicesTest, ACanaryIsTakenBackWhenItsRequestsFail) {
+  apply(spec(1, 1));
+  become_ready(1);
+  model::JobSpec next = spec(1, 1, "serve badly");
+  next.service->canary = model::CanaryPolicy{.weight = 10, .abort_above_permille = 50, .hold_ms = 60'000};
+  apply(next);
+  become_ready(2);
+  EXPECT_EQ(services_->table().services.at(0).endpoints.at(0).weight, 9'000u);
+  EXPECT_EQ(services_->table().services.at(0).endpoints.at(1).weight, 1'000u);
+  tell({.revisions = {{.revision = 2, .finished = 19, .failed = 19}}});
+  EXPECT_EQ(record().current.number, 2u);  // too few to judge
+  tell({.revisions = {{.revision = 2, .finished = 1, .failed = 0}}});
+  EXPECT_EQ(record().current.number, 1u);
+  EXPECT_EQ(routed(), (Names{"vad-1", "vad-2 draining"}));
+  EXPECT_NE(record().last_error.find("19 of 20"), std::string::npos);
+}
+
+TEST_F(ServicesTest, ACanaryThatServesWellIsFollowedByTheOthers) {
+  apply(spec(2, 2));
+  become_ready(1);
+  become_ready(2);
+  model::JobSpec next = spec(2, 2, "serve better");
+  next.service->canary = model::CanaryPolicy{.hold_ms = 60'000};
+  apply(next);
+  later(300'000);  // it takes its time; the hold begins when it is ready
+  become_ready(3);
+  later(59'999);
+  EXPECT_EQ(record().replicas.size(), 3u);
+  later(1);
+  become_ready(4);
+  EXPECT_EQ(record().previous->number, 1u);
+}
+
+TEST_F(ServicesTest, GoesOnAfterARestartAsIfNothingHadHappened) {
+  apply(spec(2, 2));
+  become_ready(1);
+  become_ready(2);
+  const ServiceRecord before = record();
+  const std::uint64_t version = services_->table().version;
+  boot({rows_.at("vad")}, version);
+  EXPECT_EQ(record(), before);
+  EXPECT_EQ(routed(), (Names{"vad-1", "vad-2"}));
+  EXPECT_GT(services_->table().version, version);
+  EXPECT_EQ(jobs_.jobs.size(), 2u);
+}
+
+TEST_F(ServicesTest, AsksForTheAddressThatTheLastLifeDidNotWriteDown) {
+  apply(spec(1, 1));
+  jobs_.jobs.at({1}).job = {.state = JobState::kRunning, .attempt = 1};
+  boot({rows_.at("vad")}, 1);
+  EXPECT_EQ(services_->without_endpoint(), (std::vector<model::AttemptId>{{{1}, 1}}));
+  services_->on_endpoint({{1}, 1}, "127.0.0.1", 20'001, now_ms_);
+  EXPECT_TRUE(services_->without_endpoint().empty());
+}
+
+TEST_F(ServicesTest, SaysWhyNoReplicaCouldBeStartedAndTriesAgain) {
+  jobs_.refusal = Error{.code = ErrorCode::kResourceExhausted, .message = "queue \"x\" is full"};
+  apply(spec(1, 1));
+  EXPECT_NE(record().last_error.find("queue \"x\" is full"), std::string::npos);
+  jobs_.refusal.reset();
+  later(1'000);
+  EXPECT_EQ(jobs_.live(), Names{"vad-1"});
+}
+
+TEST_F(ServicesTest, NamesTheServiceThatWasMeant) {
+  apply(spec(1, 1));
+  const auto missing = services_->find("vadd");
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.error().message.find("did you mean \"vad\"?"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace busbar::control
