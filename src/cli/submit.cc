@@ -40,7 +40,7 @@ Result<api::SubmitAnswer> submit_source(Context& context, const JobSource& sourc
                                    .may_wait_infeasible = choices.may_wait_infeasible,
                                    .has_terminal = choices.has_terminal};
   auto sent = client->send({.method = "POST",
-                            .target = "/v1/jobs",
+                            .target = choices.target,
                             .headers = {{"Content-Type", "application/json"}},
                             .body = api::to_json(request).dump()});
   if (!sent) {
@@ -52,7 +52,7 @@ Result<api::SubmitAnswer> submit_source(Context& context, const JobSource& sourc
   if (!answer.warnings.empty() && !context.wants_json() && !context.global.is_quiet) {
     context.err().write(diagnostics_text(source, answer.warnings));
   }
-  if (answer.jobs.empty() && !choices.is_dry_run) {
+  if (answer.jobs.empty() && !answer.service && !choices.is_dry_run) {
     return make_error(ErrorCode::kInternal, "the server accepted " + source.name + " but named no job");
   }
   return answer;

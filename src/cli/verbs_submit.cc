@@ -8,6 +8,7 @@
 #include "cli/describe.h"
 #include "cli/follow.h"
 #include "cli/job_source.h"
+#include "cli/serve.h"
 #include "cli/submit.h"
 #include "cli/terminal.h"
 #include "cli/verb_tools.h"
@@ -64,6 +65,7 @@ Result<int> apply(Context& context, const ApplyOptions& options) {
     return make_error(ErrorCode::kInvalidArgument, "which job file? usage: busbar apply -f FILE...");
   }
   api::SubmitAnswer all;
+  std::vector<api::ServiceStatus> services;
   for (const std::string& file : files) {
     TRY_ASSIGN(JobSource source, file_source(file));
     source.overrides = options.settings;
@@ -72,7 +74,9 @@ Result<int> apply(Context& context, const ApplyOptions& options) {
       context.wants_json() ? context.print_json(answer.dry_run) : context.out().write(describe_dry_run(answer.dry_run));
       continue;
     }
-    if (!context.wants_json()) {
+    if (answer.service) {
+      services.push_back(*answer.service);
+    } else if (!context.wants_json()) {
       print_submitted(context, answer);
     }
     all.jobs.insert(all.jobs.end(), answer.jobs.begin(), answer.jobs.end());
@@ -80,6 +84,12 @@ Result<int> apply(Context& context, const ApplyOptions& options) {
     all.is_repeated = all.is_repeated || answer.is_repeated;
   }
   if (options.choices.is_dry_run) {
+    return 0;
+  }
+  for (const api::ServiceStatus& service : services) {
+    TRY(follow_service(context, service));
+  }
+  if (all.jobs.empty() && !services.empty()) {
     return 0;
   }
   if (options.waits || options.watches) {
@@ -180,32 +190,34 @@ Result<int> run(Context& context, const RunOptions& options) {
 
 Command apply_command() {
   auto options = std::make_shared<ApplyOptions>();
-  return {.name = "apply",
-          .summary = "submit job files",
-          .usage = "busbar apply [flags] -f FILE...",
-          .details =
-              "Job files are YAML or JSON (docs/job-file.md); scripts with #SBATCH lines are accepted too. All "
-              "that is wrong with a file is said at once, with line and column. With --wait or --watch the "
-              "exit code is that of the first job that did not succeed.",
-          .flags = {with_completion(list_flag("-f,--file", "FILE", "a job file; - is standard input; may be repeated",
-                                              options->files),
-                                    Complete::kFiles),
-                    list_flag("--set", "FIELD=VALUE", "change a field: resources.cpus=4; may be repeated",
-                              options->settings),
-                    switch_flag("--dry-run", "show effective job, launch environment and OCI edits; submit nothing",
-                                options->choices.is_dry_run),
-                    switch_flag("--wait", "wait until the jobs are over", options->waits),
-                    switch_flag("--watch", "the same, and show how they get on", options->watches),
-                    text_flag("--key", "KEY", "submitting again with the same key gives the same job",
-                              options->choices.client_key),
-                    switch_flag("--may-wait", "accept a job that the cluster as it is could never run",
-                                options->choices.may_wait_infeasible)},
-          .positional =
-              {.name = "FILE", .least = 0, .most = 1'000, .target = &options->more_files, .complete = Complete::kFiles},
-          .examples = {{"busbar apply -f examples/digits.yaml --watch", "train, and see it happen"},
-                       {"busbar apply -f train.yaml --set nodes=4 --set env.LR=0.1", "without editing the file"},
-                       {"busbar apply -f job.sbatch --dry-run", "what a Slurm script becomes"}},
-          .run = [options](Context& context) { return apply(context, *options); }};
+  return {
+      .name = "apply",
+      .summary = "submit job files",
+      .usage = "busbar apply [flags] -f FILE...",
+      .details =
+          "Job files are YAML or JSON (docs/job-file.md); scripts with #SBATCH lines are accepted too. All "
+          "that is wrong with a file is said at once, with line and column. A service is waited for as busbar serve "
+          "does it. With --wait or --watch the "
+          "exit code is that of the first job that did not succeed.",
+      .flags = {with_completion(
+                    list_flag("-f,--file", "FILE", "a job file; - is standard input; may be repeated", options->files),
+                    Complete::kFiles),
+                list_flag("--set", "FIELD=VALUE", "change a field: resources.cpus=4; may be repeated",
+                          options->settings),
+                switch_flag("--dry-run", "show effective job, launch environment and OCI edits; submit nothing",
+                            options->choices.is_dry_run),
+                switch_flag("--wait", "wait until the jobs are over", options->waits),
+                switch_flag("--watch", "the same, and show how they get on", options->watches),
+                text_flag("--key", "KEY", "submitting again with the same key gives the same job",
+                          options->choices.client_key),
+                switch_flag("--may-wait", "accept a job that the cluster as it is could never run",
+                            options->choices.may_wait_infeasible)},
+      .positional =
+          {.name = "FILE", .least = 0, .most = 1'000, .target = &options->more_files, .complete = Complete::kFiles},
+      .examples = {{"busbar apply -f examples/digits.yaml --watch", "train, and see it happen"},
+                   {"busbar apply -f train.yaml --set nodes=4 --set env.LR=0.1", "without editing the file"},
+                   {"busbar apply -f job.sbatch --dry-run", "what a Slurm script becomes"}},
+      .run = [options](Context& context) { return apply(context, *options); }};
 }
 
 Command run_command() {
