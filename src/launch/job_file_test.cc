@@ -180,7 +180,8 @@ TEST(JobFile, AllErrorsComeInOneAnswerInFileOrder) {
 }
 
 TEST(JobFile, WhatThisVersionCannotCarryOutIsRefused) {
-  for (const char* text : {"run: x\ndatasets: [imagenet]", "run: x\nidle: {after: 10m}", "run: x\nresources: {disk: 10G}"}) {
+  for (const char* text :
+       {"run: x\ndatasets: [imagenet]", "run: x\nidle: {after: 10m}", "run: x\nresources: {disk: 10G}"}) {
     SCOPED_TRACE(text);
     const ParsedJob parsed = parse_job_file(text);
     EXPECT_FALSE(parsed.is_valid);

@@ -311,11 +311,11 @@ void read_placement_fields(ObjectReader& reader, JobSpec& spec) {
   spec.after = reader.texts("after");
   spec.efficiency = reader.nested<EfficiencyHint>("efficiency", {}, efficiency_from_json);
   spec.slurm_environment = reader.boolean("slurm_environment", false);
-  spec.service = reader.nested<std::optional<ServiceSpec>>(
-      "service", std::nullopt, [](const Json& json) -> Result<std::optional<ServiceSpec>> {
-        TRY_ASSIGN(ServiceSpec service, service_from_json(json));
-        return std::optional(std::move(service));
-      });
+  spec.service = reader.nested<std::optional<ServiceSpec>>("service", std::nullopt,
+                                                           [](const Json& json) -> Result<std::optional<ServiceSpec>> {
+                                                             TRY_ASSIGN(ServiceSpec service, service_from_json(json));
+                                                             return std::optional(std::move(service));
+                                                           });
 }
 
 }  // namespace

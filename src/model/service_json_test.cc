@@ -37,11 +37,10 @@ TEST(ServiceJson, TravelsInsideTheJob) {
 }
 
 TEST(ServiceJson, NamesWhatIsWrong) {
-  const std::pair<const char*, const char*> cases[] = {
-      {R"({"replicas":"3..1"})", "runs backwards"},
-      {R"({"health":{"every":"soon"}})", "soon"},
-      {R"({"colour":"red"})", "colour"},
-      {R"({"port":70000})", "port"}};
+  const std::pair<const char*, const char*> cases[] = {{R"({"replicas":"3..1"})", "runs backwards"},
+                                                       {R"({"health":{"every":"soon"}})", "soon"},
+                                                       {R"({"colour":"red"})", "colour"},
+                                                       {R"({"port":70000})", "port"}};
   for (const auto& [text, message] : cases) {
     SCOPED_TRACE(text);
     const auto read = service_from_json(*parse_json(text));

@@ -61,8 +61,8 @@ std::uint64_t Autoscaler::concurrency_milli(TimeMs now_ms, std::uint32_t replica
   const std::uint64_t counted = std::uint64_t{running_} * 1'000;
   const std::uint64_t mean = fast.samples == 0 ? counted : fast.running * 1'000 / fast.samples;
   const bool is_overrun = waiting_ > 0 || running_ > 2 * std::uint64_t{policy_.target} * std::max(replicas, 1u);
-  return std::max({by_law(fast, kFastMs), by_law(slow, kSlowMs),
-                   is_overrun ? counted + std::uint64_t{waiting_} * 1'000 : mean});
+  return std::max(
+      {by_law(fast, kFastMs), by_law(slow, kSlowMs), is_overrun ? counted + std::uint64_t{waiting_} * 1'000 : mean});
 }
 
 std::uint32_t Autoscaler::desired(TimeMs now_ms, std::uint32_t replicas) {

@@ -25,9 +25,9 @@ struct LoadSample {
   std::uint64_t busy_us = 0;
 };
 
-/// Requests at once by Little's law (arrivals a second x the mean time that a replica has one), over a window of 2 s and
-/// one of 30 s, and as counted; the largest, divided by the target, is what is needed now. Up at once, down to the most
-/// that was needed within `down_after_ms`.
+/// Requests at once by Little's law (arrivals a second x the mean time that a replica has one), over a window of 2 s
+/// and one of 30 s, and as counted; the largest, divided by the target, is what is needed now. Up at once, down to the
+/// most that was needed within `down_after_ms`.
 ///
 /// What is counted: the mean over the short window while nobody waits, so that a burst of very short requests starts
 /// nothing; all of it at once as soon as somebody waits or twice what the replicas should have is on them.

@@ -43,8 +43,7 @@ void read_replicas(Reader& reader, const YamlNode& node) {
 
 std::string check_path(std::string_view path) {
   const bool is_printable = std::all_of(path.begin(), path.end(), [](char c) { return c > ' ' && c < 0x7f; });
-  return path.starts_with('/') && is_printable ? std::string()
-                                               : fmt::format("\"{}\" is no path; begin with a /", path);
+  return path.starts_with('/') && is_printable ? std::string() : fmt::format("\"{}\" is no path; begin with a /", path);
 }
 
 void read_health_path(Reader& reader, const YamlNode& node) {
@@ -103,25 +102,24 @@ Field count_of(FieldInfo info, std::int64_t low, std::uint32_t model::ServiceLim
 
 const Section& health_section() {
   static const Section kSection = {
-      .fields = {text_field({.name = "path",
-                             .help = "Asked for by GET; 2xx is healthy. Default: a connection is enough.",
-                             .aliases = {"readiness"}},
-                            [](JobSpec& spec, std::string value) { service_of(spec).health.path = std::move(value); },
-                            check_path),
-                 duration_field({.name = "every", .help = "Between checks. Default: 1s."}, 10,
-                                [](JobSpec& spec, std::int64_t value) { service_of(spec).health.every_ms = value; }),
-                 duration_field({.name = "timeout", .help = "Of one check. Default: 1s."}, 1,
-                                [](JobSpec& spec, std::int64_t value) { service_of(spec).health.timeout_ms = value; }),
-                 integer_field({.name = "failures",
-                                .help = "In a row, before a replica is given no more requests. Default: 3."},
-                               1, 1'000,
-                               [](JobSpec& spec, std::int64_t value) {
-                                 service_of(spec).health.failures = static_cast<std::uint32_t>(value);
-                               }),
-                 duration_field({.name = "start",
-                                 .help = "How long a replica may take until it is ready. Default: 10m."},
-                                100,
-                                [](JobSpec& spec, std::int64_t value) { service_of(spec).health.start_ms = value; })}};
+      .fields = {
+          text_field(
+              {.name = "path",
+               .help = "Asked for by GET; 2xx is healthy. Default: a connection is enough.",
+               .aliases = {"readiness"}},
+              [](JobSpec& spec, std::string value) { service_of(spec).health.path = std::move(value); }, check_path),
+          duration_field({.name = "every", .help = "Between checks. Default: 1s."}, 10,
+                         [](JobSpec& spec, std::int64_t value) { service_of(spec).health.every_ms = value; }),
+          duration_field({.name = "timeout", .help = "Of one check. Default: 1s."}, 1,
+                         [](JobSpec& spec, std::int64_t value) { service_of(spec).health.timeout_ms = value; }),
+          integer_field(
+              {.name = "failures", .help = "In a row, before a replica is given no more requests. Default: 3."}, 1,
+              1'000,
+              [](JobSpec& spec, std::int64_t value) {
+                service_of(spec).health.failures = static_cast<std::uint32_t>(value);
+              }),
+          duration_field({.name = "start", .help = "How long a replica may take until it is ready. Default: 10m."}, 100,
+                         [](JobSpec& spec, std::int64_t value) { service_of(spec).health.start_ms = value; })}};
   return kSection;
 }
 
@@ -143,51 +141,49 @@ const Section& canary_section() {
 }  // namespace
 
 const Section& service_section() {
-  static const Section kSection = {
-      .fields =
-          {integer_field(
-               {.name = "port", .help = "Where a replica listens. Absent (better): any free one, told by $PORT."}, 1,
-               65'535,
-               [](JobSpec& spec, std::int64_t value) { service_of(spec).port = static_cast<std::uint16_t>(value); }),
-           custom_field({.name = "replicas", .help = "2, or 0..8 for as many as the requests need. Default: 1."},
-                        schema_of_types({"integer", "string"}), read_replicas),
-           integer_field({.name = "target", .help = "Requests that one replica should have at once. Default: 8."}, 1,
-                         kMaxCount,
-                         [](JobSpec& spec, std::int64_t value) {
-                           service_of(spec).target = static_cast<std::uint32_t>(value);
-                         }),
-           section_field({.name = "health", .help = "When a replica may be given requests."}, health_section(),
-                         schema_of_types({"string"}), read_health_path),
-           duration_field({.name = "drain",
-                           .help = "How long a replica may finish what it has before it is stopped. Default: 30s."},
-                          0, [](JobSpec& spec, std::int64_t value) { service_of(spec).drain_ms = value; }),
-           list_field({.name = "hosts", .help = "Host names that lead to it.", .aliases = {"host"}},
-                      schema_of_types({"string"}), read_host),
-           list_field({.name = "models",
-                       .help = "Values of \"model\" in OpenAI's requests that lead to it.",
-                       .aliases = {"model"}},
-                      schema_of_types({"string"}), read_model),
-           count_of({.name = "concurrency",
-                     .help = "Requests that one replica is given at once; 0: no bound. Default: 64."},
-                    0, &model::ServiceLimits::concurrency),
-           count_of({.name = "waiting", .help = "Requests that may wait for a replica; beyond: 503. Default: 1024."}, 0,
-                    &model::ServiceLimits::waiting),
-           duration_field({.name = "wait", .help = "How long one may wait; beyond: 503. Default: 1m."}, 0,
-                          [](JobSpec& spec, std::int64_t value) { service_of(spec).limits.wait_ms = value; }),
-           duration_field({.name = "response",
-                           .help = "From a request to the first byte of its answer; beyond: 504. Default: 10m."},
-                          0, [](JobSpec& spec, std::int64_t value) { service_of(spec).limits.response_ms = value; }),
-           bytes_field({.name = "max_body", .help = "Of a request; beyond: 413. Default: 64MiB."}, 0,
-                       [](JobSpec& spec, std::int64_t value) { service_of(spec).limits.max_body_bytes = value; }),
-           section_field({.name = "canary", .help = "Try a new revision on a part of the requests first."},
-                         canary_section())},
-      .foreign = {{"autoscaling", "write replicas: 0..8 and target: 8"},
-                  {"min_replicas", "write replicas: 0..8"},
-                  {"max_replicas", "write replicas: 0..8"},
-                  {"replica_policy", "write replicas: 0..8 and target: 8"},
-                  {"readiness_probe", "write health: {path: /healthz}"},
-                  {"target_qps_per_replica", "write target: N, requests at once"},
-                  {"ports", "write port: 8080, or leave it out and listen on $PORT"}}};
+  static const Section kSection =
+      {.fields =
+           {integer_field(
+                {.name = "port", .help = "Where a replica listens. Absent (better): any free one, told by $PORT."}, 1,
+                65'535,
+                [](JobSpec& spec, std::int64_t value) { service_of(spec).port = static_cast<std::uint16_t>(value); }),
+            custom_field({.name = "replicas", .help = "2, or 0..8 for as many as the requests need. Default: 1."},
+                         schema_of_types({"integer", "string"}), read_replicas),
+            integer_field(
+                {.name = "target", .help = "Requests that one replica should have at once. Default: 8."}, 1, kMaxCount,
+                [](JobSpec& spec, std::int64_t value) { service_of(spec).target = static_cast<std::uint32_t>(value); }),
+            section_field({.name = "health", .help = "When a replica may be given requests."}, health_section(),
+                          schema_of_types({"string"}), read_health_path),
+            duration_field({.name = "drain",
+                            .help = "How long a replica may finish what it has before it is stopped. Default: 30s."},
+                           0, [](JobSpec& spec, std::int64_t value) { service_of(spec).drain_ms = value; }),
+            list_field({.name = "hosts", .help = "Host names that lead to it.", .aliases = {"host"}},
+                       schema_of_types({"string"}), read_host),
+            list_field({.name = "models",
+                        .help = "Values of \"model\" in OpenAI's requests that lead to it.",
+                        .aliases = {"model"}},
+                       schema_of_types({"string"}), read_model),
+            count_of({.name = "concurrency",
+                      .help = "Requests that one replica is given at once; 0: no bound. Default: 64."},
+                     0, &model::ServiceLimits::concurrency),
+            count_of({.name = "waiting", .help = "Requests that may wait for a replica; beyond: 503. Default: 1024."},
+                     0, &model::ServiceLimits::waiting),
+            duration_field({.name = "wait", .help = "How long one may wait; beyond: 503. Default: 1m."}, 0,
+                           [](JobSpec& spec, std::int64_t value) { service_of(spec).limits.wait_ms = value; }),
+            duration_field({.name = "response",
+                            .help = "From a request to the first byte of its answer; beyond: 504. Default: 10m."},
+                           0, [](JobSpec& spec, std::int64_t value) { service_of(spec).limits.response_ms = value; }),
+            bytes_field({.name = "max_body", .help = "Of a request; beyond: 413. Default: 64MiB."}, 0,
+                        [](JobSpec& spec, std::int64_t value) { service_of(spec).limits.max_body_bytes = value; }),
+            section_field({.name = "canary", .help = "Try a new revision on a part of the requests first."},
+                          canary_section())},
+       .foreign = {{"autoscaling", "write replicas: 0..8 and target: 8"},
+                   {"min_replicas", "write replicas: 0..8"},
+                   {"max_replicas", "write replicas: 0..8"},
+                   {"replica_policy", "write replicas: 0..8 and target: 8"},
+                   {"readiness_probe", "write health: {path: /healthz}"},
+                   {"target_qps_per_replica", "write target: N, requests at once"},
+                   {"ports", "write port: 8080, or leave it out and listen on $PORT"}}};
   return kSection;
 }
 
