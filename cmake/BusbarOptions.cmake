@@ -8,6 +8,7 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 option(BUSBAR_TESTS "build the tests" ON)
 option(BUSBAR_BENCH "build the benchmarks" OFF)
 option(BUSBAR_FUZZ "build the libFuzzer targets (needs clang)" OFF)
+set(BUSBAR_UNITY 0 CACHE STRING "source files of a layer that are compiled as one; 0: each by itself")
 option(BUSBAR_PCH "precompile the standard headers that most files use" ON)
 set(BUSBAR_SANITIZE "" CACHE STRING "sanitizers to build with, as -fsanitize= takes them, e.g. address,undefined")
 
@@ -24,6 +25,16 @@ if(BUSBAR_SANITIZE)
   if(BUSBAR_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # Boost.Asio has fences, which the sanitizer does not model.
     add_compile_options(-Wno-tsan)
+  endif()
+endif()
+
+if(BUSBAR_UNITY GREATER 0)
+  # Most of the time goes into headers and templates that the files of a layer share.
+  set(CMAKE_UNITY_BUILD ON)
+  set(CMAKE_UNITY_BUILD_BATCH_SIZE ${BUSBAR_UNITY})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # It takes the files that are joined for headers, where such a field would be a mistake.
+    add_compile_options(-Wno-subobject-linkage)
   endif()
 endif()
 

@@ -11,7 +11,7 @@
 namespace busbar {
 namespace {
 
-constexpr std::size_t kMaxDepth = 64;
+constexpr std::size_t kMaxJsonDepth = 64;
 
 /// Of equal keys the last value wins, at the first one's place. Sorted once for each object: linear look-ups would cost
 /// a hostile object n^2.
@@ -45,7 +45,7 @@ Json::Object without_duplicates(Json::Object members) {
 }
 
 /// What Boost.JSON's parser calls for each piece; builds our value without a tree in between.
-class Builder {
+class JsonBuilder {
  public:
   static constexpr std::size_t max_object_size = std::size_t(-1);
   static constexpr std::size_t max_array_size = std::size_t(-1);
@@ -158,12 +158,12 @@ Error parse_failure(std::string_view text, std::size_t offset, std::string_view 
 
 Result<Json> parse_json(std::string_view text) {
   boost::json::parse_options options;
-  options.max_depth = kMaxDepth;
-  boost::json::basic_parser<Builder> parser(options);
+  options.max_depth = kMaxJsonDepth;
+  boost::json::basic_parser<JsonBuilder> parser(options);
   boost::json::error_code failure;
   const std::size_t used = parser.write_some(false, text.data(), text.size(), failure);
   if (failure == boost::json::error::too_deep) {
-    return tl::unexpected(parse_failure(text, used, fmt::format("nested deeper than {}", kMaxDepth)));
+    return tl::unexpected(parse_failure(text, used, fmt::format("nested deeper than {}", kMaxJsonDepth)));
   }
   if (failure) {
     return tl::unexpected(parse_failure(text, used, failure.message()));

@@ -8,7 +8,7 @@
 namespace busbar::chip {
 namespace {
 
-std::vector<std::string> ids(const std::vector<const ChipModel*>& models) {
+std::vector<std::string> found_ids(const std::vector<const ChipModel*>& models) {
   std::vector<std::string> result;
   for (const ChipModel* model : models) {
     result.push_back(model->id);
@@ -32,11 +32,11 @@ TEST(BuiltinCatalogue, IsValidAndKnowsEveryModel) {
 
 TEST(BuiltinCatalogue, SharedPciIdsGiveCandidatesNeverAGuess) {
   const Catalogue& catalogue = builtin_catalogue();
-  EXPECT_EQ(ids(catalogue.candidates(0x19e5, 0xd802)), (Ids{"ascend-910b2", "ascend-910b3", "ascend-910b4"}));
-  EXPECT_EQ(ids(catalogue.candidates(0x1002, 0x740c)), (Ids{"amd-mi250", "amd-mi250x"}));
-  EXPECT_EQ(ids(catalogue.candidates(0x1ae0, 0x0027)), (Ids{"tpu-v2", "tpu-v3"}));
-  EXPECT_EQ(ids(catalogue.candidates(0x1ae0, 0x0027, 0x004f)), Ids{"tpu-v3"});
-  EXPECT_EQ(ids(catalogue.candidates(0x10de, 0x2330)), Ids{"nvidia-h100-sxm5"});
+  EXPECT_EQ(found_ids(catalogue.candidates(0x19e5, 0xd802)), (Ids{"ascend-910b2", "ascend-910b3", "ascend-910b4"}));
+  EXPECT_EQ(found_ids(catalogue.candidates(0x1002, 0x740c)), (Ids{"amd-mi250", "amd-mi250x"}));
+  EXPECT_EQ(found_ids(catalogue.candidates(0x1ae0, 0x0027)), (Ids{"tpu-v2", "tpu-v3"}));
+  EXPECT_EQ(found_ids(catalogue.candidates(0x1ae0, 0x0027, 0x004f)), Ids{"tpu-v3"});
+  EXPECT_EQ(found_ids(catalogue.candidates(0x10de, 0x2330)), Ids{"nvidia-h100-sxm5"});
   // The card's network functions must not be taken for the FPGA.
   EXPECT_TRUE(catalogue.candidates(0x8086, 0x0d58).empty());
 }
@@ -55,7 +55,7 @@ TEST(BuiltinCatalogue, KnowsTheNamesThatPeopleWrite) {
       {"V5E", {"tpu-v5e"}},
   };
   for (const auto& [name, expected] : cases) {
-    EXPECT_EQ(ids(catalogue.named(name)), expected) << name;
+    EXPECT_EQ(found_ids(catalogue.named(name)), expected) << name;
   }
   for (const auto& [name, family] :
        std::vector<std::pair<const char*, const char*>>{{"nvidia.com/gpu", "nvidia"},

@@ -10,8 +10,6 @@
 namespace busbar::chip {
 namespace {
 
-/// The largest CPU number that a mask of the kernel can name (CONFIG_NR_CPUS of x86's MAXSMP).
-constexpr std::int64_t kMaxCpu = 8191;
 constexpr std::string_view kCpuDevice = "cpu:";
 constexpr std::string_view kCpuFamily = "cpu";
 

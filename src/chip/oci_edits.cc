@@ -9,8 +9,6 @@
 namespace busbar::chip {
 namespace {
 
-/// The largest CPU number that a mask of the kernel can name (CONFIG_NR_CPUS of x86's MAXSMP).
-constexpr std::int64_t kMaxCpu = 8191;
 
 Json strings(const std::vector<std::string>& values) {
   Json::Array items(values.begin(), values.end());

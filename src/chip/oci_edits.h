@@ -10,6 +10,9 @@
 
 namespace busbar::chip {
 
+/// The largest CPU number that a mask of the kernel can name (CONFIG_NR_CPUS of x86's MAXSMP).
+inline constexpr std::int64_t kMaxCpu = 8191;
+
 struct DeviceNode {
   std::string path = {};       ///< In the container.
   std::string host_path = {};  ///< Empty: same as `path`.

@@ -10,8 +10,6 @@
 namespace busbar::cli {
 namespace {
 
-constexpr auto kRight = Column::Align::kRight;
-
 std::string render(const Table& table, const Look& look) {
   return table.render({.width = look.width, .has_colour = look.has_colour});
 }

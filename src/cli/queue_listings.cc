@@ -64,8 +64,6 @@ std::string render(const Table& table, const Look& look) {
   return table.render({.width = look.width, .has_colour = look.has_colour});
 }
 
-constexpr auto kRight = Column::Align::kRight;
-
 }  // namespace
 
 std::string queues_table(const std::vector<api::QueueStatus>& queues, const Look& look) {

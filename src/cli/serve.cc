@@ -18,7 +18,6 @@ namespace {
 constexpr int kLookEveryMs = 100;
 /// Replicas that ended so often in a row will not get better by waiting.
 constexpr std::uint32_t kHopelessFailures = 3;
-constexpr auto kRight = Column::Align::kRight;
 
 Style style_of(const std::string& state) {
   if (state == "ready") return Style::kGreen;

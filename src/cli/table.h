@@ -16,6 +16,7 @@ struct Column {
   /// A shortened column keeps at least this many columns, or its title if that is longer.
   int least_width = 8;
 };
+inline constexpr Column::Align kRight = Column::Align::kRight;
 
 struct Cell {
   std::string text = {};

@@ -28,6 +28,10 @@ Result<int> print_list(Context& context, const std::string& path, ToText to_text
   return 0;
 }
 
+inline Json texts_json(const std::vector<std::string>& texts) {
+  return Json::array({texts.begin(), texts.end()});
+}
+
 /// For completion.
 inline std::vector<std::string> state_names() {
   std::vector<std::string> names;

@@ -58,10 +58,6 @@ Json peaks_json(const chip::Peaks& peaks) {
   return json;
 }
 
-Json texts_json(const std::vector<std::string>& texts) {
-  return Json::array({texts.begin(), texts.end()});
-}
-
 Json sources_json(const Catalogue& catalogue, const std::vector<std::string>& keys) {
   Json json = Json::object();
   for (const std::string& key : keys) {
@@ -156,7 +152,6 @@ Result<std::vector<const ChipModel*>> chosen_models(const Catalogue& catalogue, 
 
 std::string chips_table(const Catalogue& catalogue, const std::vector<const ChipModel*>& models,
                         const std::string& precision, const Look& look) {
-  constexpr auto kRight = Column::Align::kRight;
   const bool has_precision = !precision.empty();
   Table table({{.title = "ID"},
                {.title = "NAME", .rank = 3},

@@ -12,12 +12,6 @@
 namespace busbar::cli {
 namespace {
 
-constexpr auto kRight = Column::Align::kRight;
-
-Json texts_json(const std::vector<std::string>& texts) {
-  return Json::array({texts.begin(), texts.end()});
-}
-
 Json problems_json(const std::vector<engine::ProbeProblem>& problems) {
   Json list = Json::array();
   for (const engine::ProbeProblem& problem : problems) {

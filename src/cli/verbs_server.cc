@@ -6,7 +6,7 @@
 namespace busbar::cli {
 namespace {
 
-struct ServeOptions {
+struct ServerFlags {
   ServerCommandOptions server = {};
   std::string listen = {};
   std::string log_level = {};
@@ -17,7 +17,7 @@ struct ServeOptions {
   bool is_foreground = false;  ///< What it does anyway; service managers like to see it said.
 };
 
-Result<int> serve(Context& context, const ServeOptions& options) {
+Result<int> serve(Context& context, const ServerFlags& options) {
   if (!context.hooks.serve) {
     return make_error(ErrorCode::kUnsupported, "this build of busbar has no server in it");
   }
@@ -44,7 +44,7 @@ Result<int> serve(Context& context, const ServeOptions& options) {
 }
 
 Command serve_command(ServerCommandOptions::Role role) {
-  auto options = std::make_shared<ServeOptions>();
+  auto options = std::make_shared<ServerFlags>();
   options->server.role = role;
   return {
       .flags = {with_completion(text_flag("--config", "FILE", "configuration file (TOML)", options->server.config_file),

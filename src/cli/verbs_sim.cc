@@ -194,7 +194,6 @@ void print_summary(Context& context, const sim::RunSummary& summary) {
                   "preemptions a job",
                   summary.utilisation_percent, summary.useful_percent, summary.lost_percent, summary.restart_percent,
                   summary.preemptions_per_job));
-  constexpr auto kRight = Column::Align::kRight;
   Table table({{.title = ""},
                {.title = "JOBS", .align = kRight},
                {.title = "JCT MEAN", .align = kRight},
@@ -229,7 +228,6 @@ void print_summary(Context& context, const sim::RunSummary& summary) {
 
 /// One line a policy, for runs of several.
 void print_comparison(Context& context, std::span<const sim::PageRun> runs) {
-  constexpr auto kRight = Column::Align::kRight;
   Table table({{.title = "POLICY"},
                {.title = "FINISHED", .align = kRight},
                {.title = "JCT MEAN", .align = kRight},

@@ -100,7 +100,6 @@ const sim::FgdSummary& reference_of(const std::vector<sim::FgdSummary>& summarie
 }
 
 void print_table(Context& context, const std::vector<sim::FgdSummary>& summaries) {
-  constexpr auto kRight = Column::Align::kRight;
   const sim::FgdSummary& reference = reference_of(summaries);
   Table table({{.title = "POLICY"},
                {.title = "ALLOCATED %", .align = kRight},

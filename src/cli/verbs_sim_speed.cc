@@ -25,7 +25,6 @@ void print_speed(Context& context, const sim::SpeedReport& report) {
                   "run, {} % of the cards in use",
                   human_count(report.cards), human_count(report.nodes), report.leaves, report.spines,
                   human_count(static_cast<std::int64_t>(report.running)), report.load_percent));
-  constexpr auto kRight = Column::Align::kRight;
   Table sizes({{.title = "GANG", .align = kRight},
                {.title = "DECIDED", .align = kRight},
                {.title = "PLACED", .align = kRight},

@@ -37,7 +37,7 @@ struct flock whole_file(short type) {
 }
 
 constexpr std::chrono::milliseconds kWaitForRemnants = std::chrono::seconds(5);
-constexpr std::chrono::milliseconds kPollEvery = std::chrono::milliseconds(5);
+constexpr std::chrono::milliseconds kLockPollEvery = std::chrono::milliseconds(5);
 
 /// Did a process that is no more leave its id there?
 bool is_holder_gone(const std::string& path) {
@@ -61,7 +61,7 @@ bool take_lock(int fd, const std::string& path) {
       errno = reason;
       return false;
     }
-    std::this_thread::sleep_for(kPollEvery);
+    std::this_thread::sleep_for(kLockPollEvery);
   }
 }
 

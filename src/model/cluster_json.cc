@@ -7,10 +7,10 @@
 namespace busbar::model {
 namespace {
 
+using internal::kMaxInt;
 using internal::milli_to_json;
 using internal::ObjectReader;
 
-constexpr std::int64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kMaxU16 = std::numeric_limits<std::uint16_t>::max();
 
 Json texts_to_json(const std::vector<std::string>& texts) {

@@ -14,14 +14,11 @@
 #include <system_error>
 
 #include "base/text.h"
+#include "net/internal/errno_text.h"
 #include "net/internal/host_policy.h"
 
 namespace busbar::net {
 namespace {
-
-std::string errno_text(int error) {
-  return std::generic_category().message(error);
-}
 
 tl::unexpected<Error> bad_url(std::string_view text) {
   return make_error(ErrorCode::kInvalidArgument, "the server address \"" + std::string(text) +

@@ -1,4 +1,5 @@
 #include "net/internal/listen.h"
+#include "net/internal/errno_text.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -16,10 +17,6 @@ namespace busbar::net {
 namespace {
 
 constexpr int kBacklog = 4096;  // the kernel caps it at net.core.somaxconn
-
-std::string errno_text(int error) {
-  return std::generic_category().message(error);
-}
 
 tl::unexpected<Error> listen_error(const std::string& where, int error) {
   const ErrorCode code = error == EADDRINUSE                         ? ErrorCode::kAlreadyExists

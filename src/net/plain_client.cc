@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "net/internal/client_parts.h"
+#include "net/internal/errno_text.h"
 #include "net/internal/response_parser.h"
 
 namespace busbar::net {
@@ -26,10 +27,6 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t kReadBytes = 64 << 10;
-
-std::string errno_text(int error) {
-  return std::generic_category().message(error);
-}
 
 /// When a call has to be over, by the two clocks that it runs under.
 struct Limits {

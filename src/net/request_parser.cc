@@ -12,7 +12,7 @@ namespace busbar::net {
 namespace {
 
 namespace beast_http = boost::beast::http;
-using BeastParser = beast_http::request_parser<beast_http::string_body>;
+using BeastRequestParser = beast_http::request_parser<beast_http::string_body>;
 using Failure = RequestParser::Failure;
 
 /// A chunk's size line with its extensions, and the trailers; nobody needs more.
@@ -118,7 +118,7 @@ struct RequestParser::Impl {
     return check_expectation();
   }
 
-  std::optional<Failure> check_framing(const BeastParser::value_type& message) const {
+  std::optional<Failure> check_framing(const BeastRequestParser::value_type& message) const {
     const auto hosts = message.count(beast_http::field::host);
     if (hosts > 1 || (hosts == 0 && !is_http_1_0)) return bad_request("the request needs one Host header");
     const auto encodings = message.count(beast_http::field::transfer_encoding);
@@ -144,7 +144,7 @@ struct RequestParser::Impl {
   }
 
   Limits limits;
-  std::optional<BeastParser> parser;
+  std::optional<BeastRequestParser> parser;
   std::string buffer;
   State state = State::kHead;
   HttpRequest request;

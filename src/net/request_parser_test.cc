@@ -5,13 +5,13 @@
 namespace busbar::net {
 namespace {
 
-using State = RequestParser::State;
+using RequestState = RequestParser::State;
 constexpr RequestParser::Limits kLimits = {.max_header_bytes = 1024, .max_body_bytes = 64};
 
 int refusal_of(std::string_view bytes) {
   RequestParser parser(kLimits);
-  const State state = parser.feed(bytes);
-  return state == State::kFailed ? parser.failure().status : 0;
+  const RequestState state = parser.feed(bytes);
+  return state == RequestState::kFailed ? parser.failure().status : 0;
 }
 
 TEST(RequestParser, ReadsARequestWhateverItsPieces) {
@@ -20,7 +20,7 @@ TEST(RequestParser, ReadsARequestWhateverItsPieces) {
     SCOPED_TRACE(piece);
     RequestParser parser(kLimits);
     for (std::size_t at = 0; at < bytes.size(); at += piece) parser.feed(std::string_view(bytes).substr(at, piece));
-    ASSERT_EQ(parser.state(), State::kComplete);
+    ASSERT_EQ(parser.state(), RequestState::kComplete);
     const HttpRequest request = parser.take();
     EXPECT_EQ(request.method, "POST");
     EXPECT_EQ(request.path, "/v1/a b");
@@ -38,10 +38,10 @@ TEST(RequestParser, ReadsPipelinedRequestsOneByOne) {
   for (int i = 0; i < 3; ++i) bytes += "GET /" + std::to_string(i) + " HTTP/1.1\r\nHost: h\r\n\r\n";
   parser.feed(bytes + "GET /last");
   for (int i = 0; i < 3; ++i) {
-    ASSERT_EQ(parser.feed({}), State::kComplete);
+    ASSERT_EQ(parser.feed({}), RequestState::kComplete);
     EXPECT_EQ(parser.take().path, "/" + std::to_string(i));
   }
-  EXPECT_EQ(parser.feed({}), State::kHead);
+  EXPECT_EQ(parser.feed({}), RequestState::kHead);
   EXPECT_FALSE(parser.is_between_requests());
 }
 
@@ -51,7 +51,7 @@ TEST(RequestParser, JoinsChunksAndDropsTrailers) {
       "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
       "3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nAuthorization: Bearer forged\r\n\r\n";
   for (char byte : bytes) parser.feed({&byte, 1});
-  ASSERT_EQ(parser.state(), State::kComplete);
+  ASSERT_EQ(parser.state(), RequestState::kComplete);
   const HttpRequest request = parser.take();
   EXPECT_EQ(request.body, "abcde");
   EXPECT_EQ(request.bearer_token(), "");
@@ -60,7 +60,7 @@ TEST(RequestParser, JoinsChunksAndDropsTrailers) {
 TEST(RequestParser, KnowsWhoWantsToBeAskedForTheBody) {
   RequestParser parser(kLimits);
   parser.feed("PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n");
-  EXPECT_EQ(parser.state(), State::kBody);
+  EXPECT_EQ(parser.state(), RequestState::kBody);
   EXPECT_TRUE(parser.expects_continue());
 }
 
@@ -121,7 +121,7 @@ TEST(RequestParser, TakesTheUsualOddities) {
            "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n",
        }) {
     RequestParser parser(kLimits);
-    EXPECT_EQ(parser.feed(bytes), State::kComplete) << bytes;
+    EXPECT_EQ(parser.feed(bytes), RequestState::kComplete) << bytes;
   }
 }
 

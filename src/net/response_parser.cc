@@ -8,11 +8,11 @@ namespace busbar::net {
 namespace {
 
 namespace beast_http = boost::beast::http;
-using BeastParser = beast_http::response_parser<beast_http::string_body>;
+using BeastResponseParser = beast_http::response_parser<beast_http::string_body>;
 
 constexpr std::uint32_t kMaxHeadBytes = 64 << 10;
 /// See request_parser.cc: Beast is not asked about fewer bytes of an unfinished chunk header.
-constexpr std::size_t kShortestChunkedRest = 5;
+constexpr std::size_t kShortestRest = 5;
 
 }  // namespace
 
@@ -47,7 +47,7 @@ struct ResponseParser::Impl {
 
   void advance() {
     std::string_view rest = buffer;
-    while ((state == State::kHead || state == State::kBody) && !(is_stuck && rest.size() < kShortestChunkedRest)) {
+    while ((state == State::kHead || state == State::kBody) && !(is_stuck && rest.size() < kShortestRest)) {
       boost::system::error_code code;
       const std::size_t used = parser->put(boost::asio::const_buffer(rest.data(), rest.size()), code);
       rest.remove_prefix(used);
@@ -77,7 +77,7 @@ struct ResponseParser::Impl {
   void take_rest_of_body() { body += std::exchange(parser->get().body(), {}); }
 
   Options options;
-  std::optional<BeastParser> parser;
+  std::optional<BeastResponseParser> parser;
   std::string buffer;
   std::string body;
   HttpResponse head;

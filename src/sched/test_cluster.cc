@@ -35,6 +35,15 @@ JobRequest job(std::uint64_t id, std::uint32_t nodes, std::int64_t milli, std::s
   return request;
 }
 
+JobRequest limited(JobRequest request, std::int64_t limit_ms) {
+  request.time_limit_ms = limit_ms;
+  return request;
+}
+
+model::CardAmounts cards(std::int64_t count) {
+  return {.all = {count * 1000}};
+}
+
 JobRequest in_queue(JobRequest request, std::string queue) {
   request.queue = std::move(queue);
   return request;

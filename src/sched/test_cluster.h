@@ -62,6 +62,14 @@ inline ClusterBuilder cluster() {
 /// `milli` milli-cards of h100 (or `chip`) on each of `nodes` nodes.
 JobRequest job(std::uint64_t id, std::uint32_t nodes, std::int64_t milli, std::string chip = "h100");
 JobRequest in_queue(JobRequest request, std::string queue);
+/// An amount of `count` cards of any chip, for quotas.
+model::CardAmounts cards(std::int64_t count);
+
+/// With a time limit.
+JobRequest limited(JobRequest request, std::int64_t limit_ms);
+
+inline constexpr TimeMs kMinute = 60'000;
+inline constexpr TimeMs kHour = 60 * kMinute;
 
 /// A core with a clock by hand that collects decisions. An event that is refused fails the test.
 class Host {

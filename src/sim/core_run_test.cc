@@ -6,15 +6,13 @@
 #include "sched/journal.h"
 #include "sim/cluster_shape.h"
 #include "sim/report.h"
+#include "sim/test_trace.h"
 
 namespace busbar::sim {
 namespace {
 
-constexpr std::int64_t kMinute = 60'000;
-
-Trace trace_of(std::vector<TraceJob> jobs) {
-  return {.name = "test", .jobs = std::move(jobs), .queues = {"a", "b"}, .users = {"u"}};
-}
+using testing::kMinute;
+using testing::trace_of;
 
 /// Numbers from a seed.
 Trace random_trace(std::uint64_t seed, std::size_t count) {

@@ -5,15 +5,13 @@
 #include "base/hash.h"
 #include "sim/cluster_shape.h"
 #include "sim/report.h"
+#include "sim/test_trace.h"
 
 namespace busbar::sim {
 namespace {
 
-constexpr std::int64_t kMinute = 60'000;
-
-Trace trace_of(std::vector<TraceJob> jobs) {
-  return {.name = "test", .jobs = std::move(jobs), .queues = {"a", "b"}, .users = {"u"}};
-}
+using testing::kMinute;
+using testing::trace_of;
 
 /// Cards and minutes: (submission, work, cards).
 TraceJob job(std::int64_t submit, std::int64_t work, std::int64_t cards, std::uint32_t queue = 0) {

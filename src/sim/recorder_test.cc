@@ -3,11 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "sim/report.h"
+#include "sim/test_trace.h"
 
 namespace busbar::sim {
 namespace {
 
-constexpr std::int64_t kMinute = 60'000;
+using testing::kMinute;
 
 Trace two_jobs() {
   return {.name = "two",

@@ -9,7 +9,7 @@
 namespace busbar::sim {
 namespace {
 
-constexpr std::int64_t kMaxCards = 1'000'000;
+constexpr std::int64_t kMaxJobCards = 1'000'000;
 constexpr std::int64_t kMaxDurationMs = std::int64_t{20} * 366 * 86'400'000;
 
 /// "2017-10-09 07:01:55" as seconds since 1970, in whatever zone it was written.
@@ -68,7 +68,7 @@ Result<Trace> read_philly_trace(const std::string& name, std::string_view text, 
       return csv.field_error(timestamp, "is no time like 2017-10-09 07:01:55");
     }
     TRY_ASSIGN(const std::int64_t work_ms, csv.thousandths(duration, 1, kMaxDurationMs));
-    TRY_ASSIGN(const std::int64_t cards, csv.integer(num_gpus, 1, kMaxCards));
+    TRY_ASSIGN(const std::int64_t cards, csv.integer(num_gpus, 1, kMaxJobCards));
     const std::uint32_t nodes = nodes_for(cards, options.cards_per_node);
     trace.jobs.push_back({.submit_ms = *seconds * 1000,
                           .work_ms = work_ms,

@@ -9,8 +9,6 @@
 namespace busbar::chip::internal {
 namespace {
 
-using Draft = FamilyDraft;
-
 void read_text(FileReader& reader, std::string& into, const YamlNode& node, std::string_view key) {
   if (auto text = reader.text(node, key)) {
     into = *std::move(text);
@@ -20,7 +18,7 @@ void read_text(FileReader& reader, std::string& into, const YamlNode& node, std:
 constexpr std::array<std::string_view, 10> kClasses = {"gpu", "npu", "tpu", "gcu",  "xpu",
                                                        "ipu", "lpu", "rdu", "fpga", "cpu"};
 
-void read_class(FileReader& reader, Draft& draft, const YamlNode& node) {
+void read_class(FileReader& reader, FamilyDraft& draft, const YamlNode& node) {
   const auto text = reader.text(node, "class");
   if (text && std::find(kClasses.begin(), kClasses.end(), *text) == kClasses.end()) {
     reader.error(node.position, fmt::format("class \"{}\" is none of {}", *text, fmt::join(kClasses, ", ")));
@@ -29,7 +27,7 @@ void read_class(FileReader& reader, Draft& draft, const YamlNode& node) {
   }
 }
 
-void read_pci_class(FileReader& reader, Draft& draft, const YamlNode& node) {
+void read_pci_class(FileReader& reader, FamilyDraft& draft, const YamlNode& node) {
   const auto text = reader.text(node, "pci_class");
   if (!text) {
     return;
@@ -63,7 +61,7 @@ constexpr std::array<std::string_view, 11> kK8sRoles = {"resource",   "alternati
                                                         "monitoring", "per_chip",    "typed",         "virtual",
                                                         "per_card",   "legacy",      "virtual_memory"};
 
-void read_k8s(FileReader& reader, Draft& draft, const YamlNode& node) {
+void read_k8s(FileReader& reader, FamilyDraft& draft, const YamlNode& node) {
   if (!reader.is_map(node, "k8s")) {
     return;
   }
@@ -176,7 +174,7 @@ const std::array kInjectKeys = {
                        d.rule.sources = r.source_keys(v, "inject.sources", d.source_places);
                      }}};
 
-void read_inject(FileReader& reader, Draft& draft, const YamlNode& node) {
+void read_inject(FileReader& reader, FamilyDraft& draft, const YamlNode& node) {
   InjectDraft inject{.rule = draft.family.inject, .source_places = draft.source_places};
   read_map<InjectDraft>(reader, node, kInjectKeys, inject, "inject");
   if (inject.rule.sources.empty()) {
@@ -185,38 +183,49 @@ void read_inject(FileReader& reader, Draft& draft, const YamlNode& node) {
 }
 
 const std::array kFamilyKeys = {
-    Key<Draft>{"vendor",
-               [](FileReader& r, Draft& d, const YamlNode& v) { read_text(r, d.family.vendor, v, "vendor"); }},
-    Key<Draft>{"class", read_class},
-    Key<Draft>{"aliases", [](FileReader& r, Draft& d, const YamlNode& v) { d.family.aliases = r.texts(v, "aliases"); }},
-    Key<Draft>{"pci_vendor",
-               [](FileReader& r, Draft& d, const YamlNode& v) {
-                 const auto text = r.text(v, "pci_vendor");
-                 d.family.pci_vendor = text ? r.hex16(*text, v.position, "pci_vendor") : std::nullopt;
-               }},
-    Key<Draft>{"pci_class", read_pci_class},
-    Key<Draft>{"bus", [](FileReader& r, Draft& d, const YamlNode& v) { read_text(r, d.family.bus, v, "bus"); }},
-    Key<Draft>{"driver", [](FileReader& r, Draft& d, const YamlNode& v) { d.family.drivers = r.texts(v, "driver"); }},
-    Key<Draft>{"nodes", [](FileReader& r, Draft& d,
-                           const YamlNode& v) { read_map<FamilyNodes>(r, v, kNodesKeys, d.family.nodes, "nodes"); }},
-    Key<Draft>{"sysfs", [](FileReader& r, Draft& d, const YamlNode& v) { d.family.sysfs = r.texts(v, "sysfs"); }},
-    Key<Draft>{"k8s", read_k8s},
-    Key<Draft>{"env",
-               [](FileReader& r, Draft& d, const YamlNode& v) { read_map<Family>(r, v, kEnvKeys, d.family, "env"); }},
-    Key<Draft>{"container", [](FileReader& r, Draft& d,
-                               const YamlNode& v) { read_map<Family>(r, v, kContainerKeys, d.family, "container"); }},
-    Key<Draft>{"comm",
-               [](FileReader& r, Draft& d, const YamlNode& v) { read_map<Family>(r, v, kCommKeys, d.family, "comm"); }},
-    Key<Draft>{"slicing", [](FileReader& r, Draft& d, const YamlNode& v) { d.family.slicing = r.texts(v, "slicing"); }},
-    Key<Draft>{"telemetry",
-               [](FileReader& r, Draft& d, const YamlNode& v) { d.family.telemetry = r.texts(v, "telemetry"); }},
-    Key<Draft>{"detect", [](FileReader& r, Draft& d,
-                            const YamlNode& v) { read_map<Family>(r, v, kDetectKeys, d.family, "detect"); }},
-    Key<Draft>{"inject", read_inject},
-    Key<Draft>{"sources", [](FileReader& r, Draft& d,
-                             const YamlNode& v) { d.family.sources = r.source_keys(v, "sources", d.source_places); }},
-    Key<Draft>{"unverified",
-               [](FileReader& r, Draft& d, const YamlNode& v) { d.family.unverified = r.texts(v, "unverified"); }}};
+    Key<FamilyDraft>{
+        "vendor", [](FileReader& r, FamilyDraft& d, const YamlNode& v) { read_text(r, d.family.vendor, v, "vendor"); }},
+    Key<FamilyDraft>{"class", read_class},
+    Key<FamilyDraft>{
+        "aliases", [](FileReader& r, FamilyDraft& d, const YamlNode& v) { d.family.aliases = r.texts(v, "aliases"); }},
+    Key<FamilyDraft>{"pci_vendor",
+                     [](FileReader& r, FamilyDraft& d, const YamlNode& v) {
+                       const auto text = r.text(v, "pci_vendor");
+                       d.family.pci_vendor = text ? r.hex16(*text, v.position, "pci_vendor") : std::nullopt;
+                     }},
+    Key<FamilyDraft>{"pci_class", read_pci_class},
+    Key<FamilyDraft>{"bus",
+                     [](FileReader& r, FamilyDraft& d, const YamlNode& v) { read_text(r, d.family.bus, v, "bus"); }},
+    Key<FamilyDraft>{"driver",
+                     [](FileReader& r, FamilyDraft& d, const YamlNode& v) { d.family.drivers = r.texts(v, "driver"); }},
+    Key<FamilyDraft>{"nodes",
+                     [](FileReader& r, FamilyDraft& d, const YamlNode& v) {
+                       read_map<FamilyNodes>(r, v, kNodesKeys, d.family.nodes, "nodes");
+                     }},
+    Key<FamilyDraft>{"sysfs",
+                     [](FileReader& r, FamilyDraft& d, const YamlNode& v) { d.family.sysfs = r.texts(v, "sysfs"); }},
+    Key<FamilyDraft>{"k8s", read_k8s},
+    Key<FamilyDraft>{"env", [](FileReader& r, FamilyDraft& d,
+                               const YamlNode& v) { read_map<Family>(r, v, kEnvKeys, d.family, "env"); }},
+    Key<FamilyDraft>{"container",
+                     [](FileReader& r, FamilyDraft& d, const YamlNode& v) {
+                       read_map<Family>(r, v, kContainerKeys, d.family, "container");
+                     }},
+    Key<FamilyDraft>{"comm", [](FileReader& r, FamilyDraft& d,
+                                const YamlNode& v) { read_map<Family>(r, v, kCommKeys, d.family, "comm"); }},
+    Key<FamilyDraft>{
+        "slicing", [](FileReader& r, FamilyDraft& d, const YamlNode& v) { d.family.slicing = r.texts(v, "slicing"); }},
+    Key<FamilyDraft>{"telemetry", [](FileReader& r, FamilyDraft& d,
+                                     const YamlNode& v) { d.family.telemetry = r.texts(v, "telemetry"); }},
+    Key<FamilyDraft>{"detect", [](FileReader& r, FamilyDraft& d,
+                                  const YamlNode& v) { read_map<Family>(r, v, kDetectKeys, d.family, "detect"); }},
+    Key<FamilyDraft>{"inject", read_inject},
+    Key<FamilyDraft>{"sources",
+                     [](FileReader& r, FamilyDraft& d,
+                        const YamlNode& v) { d.family.sources = r.source_keys(v, "sources", d.source_places); }},
+    Key<FamilyDraft>{"unverified", [](FileReader& r, FamilyDraft& d, const YamlNode& v) {
+                       d.family.unverified = r.texts(v, "unverified");
+                     }}};
 
 }  // namespace
 

@@ -9,8 +9,6 @@
 namespace busbar::chip::internal {
 namespace {
 
-using Draft = ModelDraft;
-
 // More than any card has, or will have for a while: a figure above was written in the wrong unit.
 constexpr std::int64_t kMostGb = 8192;
 constexpr std::int64_t kMostGbps = 200'000;
@@ -36,7 +34,7 @@ void read_peaks(FileReader& reader, const YamlNode& node, std::string_view key, 
   }
 }
 
-void read_subsystems(FileReader& reader, Draft& draft, const YamlNode& node) {
+void read_subsystems(FileReader& reader, ModelDraft& draft, const YamlNode& node) {
   draft.subsystems.clear();
   for (const std::string& pair : reader.texts(node, "pci_sub")) {
     const auto parts = split(pair, ':');
@@ -52,7 +50,7 @@ void read_subsystems(FileReader& reader, Draft& draft, const YamlNode& node) {
   }
 }
 
-void read_confidence(FileReader& reader, Draft& draft, const YamlNode& node) {
+void read_confidence(FileReader& reader, ModelDraft& draft, const YamlNode& node) {
   const auto text = reader.text(node, "confidence");
   const auto confidence = text ? confidence_from_name(*text) : std::nullopt;
   if (text && !confidence) {
@@ -63,7 +61,7 @@ void read_confidence(FileReader& reader, Draft& draft, const YamlNode& node) {
   draft.has_confidence = true;
 }
 
-void read_ops(FileReader& reader, Draft& draft, const YamlNode& node) {
+void read_ops(FileReader& reader, ModelDraft& draft, const YamlNode& node) {
   if (!reader.is_map(node, "ops_per_cycle_per_core")) {
     return;
   }
@@ -90,71 +88,77 @@ void read_count(FileReader& reader, std::uint32_t& into, const YamlNode& node, s
 
 const std::array kModelKeys =
     {
-        Key<Draft>{"name",
-                   [](FileReader& r, Draft& d, const YamlNode& v) { read_model_text(r, d.model.name, v, "name"); }},
-        Key<Draft>{"aliases",
-                   [](FileReader& r, Draft& d, const YamlNode& v) { d.model.aliases = r.texts(v, "aliases"); }},
-        Key<Draft>{"pci", [](FileReader& r, Draft& d, const YamlNode& v) { d.devices = r.hex16_list(v, "pci"); }},
-        Key<Draft>{"pci_vf",
-                   [](FileReader& r, Draft& d, const YamlNode& v) { d.virtual_functions = r.hex16_list(v, "pci_vf"); }},
-        Key<Draft>{"pci_sub", read_subsystems},
-        Key<Draft>{"pci_vendor",
-                   [](FileReader& r, Draft& d, const YamlNode& v) {
-                     const auto text = r.text(v, "pci_vendor");
-                     d.pci_vendor = text ? r.hex16(*text, v.position, "pci_vendor") : std::nullopt;
-                   }},
-        Key<Draft>{"bus",
-                   [](FileReader& r, Draft& d, const YamlNode& v) { read_model_text(r, d.model.bus, v, "bus"); }},
-        Key<Draft>{"dies",
-                   [](FileReader& r, Draft& d, const YamlNode& v) { read_count(r, d.model.dies, v, "dies", 64); }},
-        Key<Draft>{"cards",
-                   [](FileReader& r, Draft& d, const YamlNode& v) { read_count(r, d.model.cards, v, "cards", 64); }},
-        Key<Draft>{"memory_gb",
-                   [](FileReader& r, Draft& d, const YamlNode& v) {
-                     d.model.memory_milli_gb = r.milli(v, "memory_gb", kMostGb, "GB");
-                   }},
-        Key<Draft>{
-            "memory_gbps",
-            [](FileReader& r, Draft& d,
-               const YamlNode&
-                   v) { d.model.memory_mbps = r.milli(v, "memory_gbps", kMostGbps, "GB/s"); }},
-        Key<Draft>{"peak", [](FileReader& r,
-                              Draft& d, const YamlNode& v) { read_peaks(r, v, "peak", d.model.peaks, nullptr); }},
-        Key<Draft>{
+        Key<ModelDraft>{"name", [](FileReader& r, ModelDraft& d,
+                                   const YamlNode& v) { read_model_text(r, d.model.name, v, "name"); }},
+        Key<ModelDraft>{"aliases", [](FileReader& r, ModelDraft& d,
+                                      const YamlNode& v) { d.model.aliases = r.texts(v, "aliases"); }},
+        Key<ModelDraft>{"pci",
+                        [](FileReader& r, ModelDraft& d, const YamlNode& v) { d.devices = r.hex16_list(v, "pci"); }},
+        Key<ModelDraft>{"pci_vf", [](FileReader& r, ModelDraft& d,
+                                     const YamlNode& v) { d.virtual_functions = r.hex16_list(v, "pci_vf"); }},
+        Key<ModelDraft>{"pci_sub", read_subsystems},
+        Key<ModelDraft>{"pci_vendor",
+                        [](FileReader& r, ModelDraft& d, const YamlNode& v) {
+                          const auto text = r.text(v, "pci_vendor");
+                          d.pci_vendor = text ? r.hex16(*text, v.position, "pci_vendor") : std::nullopt;
+                        }},
+        Key<ModelDraft>{
+            "bus", [](FileReader& r, ModelDraft& d, const YamlNode& v) { read_model_text(r, d.model.bus, v, "bus"); }},
+        Key<ModelDraft>{"dies", [](FileReader& r, ModelDraft& d,
+                                   const YamlNode& v) { read_count(r, d.model.dies, v, "dies", 64); }},
+        Key<ModelDraft>{"cards", [](FileReader& r, ModelDraft& d,
+                                    const YamlNode& v) { read_count(r, d.model.cards, v, "cards", 64); }},
+        Key<ModelDraft>{"memory_gb",
+                        [](FileReader& r, ModelDraft& d, const YamlNode& v) {
+                          d.model.memory_milli_gb = r.milli(v, "memory_gb", kMostGb, "GB");
+                        }},
+        Key<ModelDraft>{
+            "memory_gbps", [](FileReader& r, ModelDraft& d,
+                              const YamlNode&
+                                  v) { d.model.memory_mbps = r.milli(v, "memory_gbps", kMostGbps, "GB/s"); }},
+        Key<ModelDraft>{
+            "peak",
+            [](FileReader& r, ModelDraft& d, const YamlNode& v) { read_peaks(r, v, "peak", d.model.peaks, nullptr); }},
+        Key<ModelDraft>{
             "measured",
-            [](FileReader& r, Draft& d,
-               const YamlNode& v) { read_peaks(r, v, "measured", d.model.measured, &d.model.measured_memory_mbps); }},
-        Key<Draft>{"link",
-                   [](FileReader& r, Draft& d, const YamlNode& v) { read_model_text(r, d.model.link, v, "link"); }},
-        Key<Draft>{
+            [](FileReader& r, ModelDraft& d, const YamlNode& v) {
+              read_peaks(r, v, "measured", d.model.measured, &d.model.measured_memory_mbps);
+            }},
+        Key<ModelDraft>{
+            "link",
+            [](FileReader& r, ModelDraft& d, const YamlNode& v) { read_model_text(r, d.model.link, v, "link"); }},
+        Key<ModelDraft>{
             "link_gbps",
-            [](FileReader& r, Draft& d,
+            [](FileReader& r, ModelDraft& d,
                const YamlNode& v) { d.model.link_mbps = r.milli(v, "link_gbps", kMostLinkGbps, "GB/s"); }},
-        Key<Draft>{"mig", [](FileReader& r, Draft& d, const YamlNode& v) { d.mig = r.texts(v, "mig"); }},
-        Key<Draft>{"vnpu", [](FileReader& r, Draft& d, const YamlNode& v) { d.vnpu = r.texts(v, "vnpu"); }},
-        Key<Draft>{"cores",
-                   [](FileReader& r, Draft& d, const YamlNode& v) { read_count(r, d.cores, v, "cores", 1024); }},
-        Key<Draft>{
-            "slicing", [](FileReader& r, Draft& d, const YamlNode& v) { d.model.slicing = r.texts(v, "slicing"); }},
-        Key<Draft>{
+        Key<ModelDraft>{"mig", [](FileReader& r, ModelDraft& d, const YamlNode& v) { d.mig = r.texts(v, "mig"); }},
+        Key<ModelDraft>{"vnpu", [](FileReader& r, ModelDraft& d, const YamlNode& v) { d.vnpu = r.texts(v, "vnpu"); }},
+        Key<ModelDraft>{
+            "cores",
+            [](FileReader& r, ModelDraft& d, const YamlNode& v) { read_count(r, d.cores, v, "cores", 1024); }},
+        Key<ModelDraft>{
+            "slicing",
+            [](FileReader& r, ModelDraft& d, const YamlNode& v) { d.model.slicing = r.texts(v, "slicing"); }},
+        Key<ModelDraft>{
             "node",
-            [](FileReader& r, Draft& d, const YamlNode& v) {
+            [](FileReader& r, ModelDraft& d, const YamlNode& v) {
               read_model_text(r, d.model.node, v, "node");
               if (!d.model.node.starts_with("/dev/") || d.model.node.find("..") != std::string::npos) {
                 r.error(v.position, fmt::format("node \"{}\" is not a path below /dev/", d.model.node));
               }
             }},
-        Key<Draft>{"arch",
-                   [](FileReader& r, Draft& d, const YamlNode& v) { read_model_text(r, d.model.arch, v, "arch"); }},
-        Key<Draft>{"flags",
-                   [](FileReader& r, Draft& d, const YamlNode& v) { d.model.cpu_flags = r.texts(v, "flags"); }},
-        Key<Draft>{"ops_per_cycle_per_core", read_ops},
-        Key<Draft>{"confidence", read_confidence},
-        Key<Draft>{"sources",
-                   [](FileReader& r, Draft& d,
-                      const YamlNode& v) { d.model.sources = r.source_keys(v, "sources", d.source_places); }},
-        Key<Draft>{"note",
-                   [](FileReader& r, Draft& d, const YamlNode& v) { read_model_text(r, d.model.note, v, "note"); }}};
+        Key<ModelDraft>{"arch", [](FileReader& r, ModelDraft& d,
+                                   const YamlNode& v) { read_model_text(r, d.model.arch, v, "arch"); }},
+        Key<ModelDraft>{
+            "flags", [](FileReader& r, ModelDraft& d, const YamlNode& v) { d.model.cpu_flags = r.texts(v, "flags"); }},
+        Key<ModelDraft>{"ops_per_cycle_per_core", read_ops},
+        Key<ModelDraft>{"confidence", read_confidence},
+        Key<ModelDraft>{"sources",
+                        [](FileReader& r, ModelDraft& d,
+                           const YamlNode& v) { d.model.sources = r.source_keys(v, "sources", d.source_places); }},
+        Key<ModelDraft>{"note", [](FileReader& r, ModelDraft& d, const YamlNode& v) {
+                          read_model_text(r, d.model.note, v, "note");
+                        }}};
 
 /// "1g.10gb": one compute slice, 10 GB.
 std::optional<Partition> mig_profile(std::string_view name) {

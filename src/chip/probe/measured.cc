@@ -8,7 +8,7 @@
 namespace busbar::chip::probe {
 namespace {
 
-constexpr std::size_t kMaxFile = std::size_t{4} << 20;
+constexpr std::size_t kMaxMeasuredBytes = std::size_t{4} << 20;
 
 tl::unexpected<Error> corrupt(const std::string& file, const std::string& why) {
   return make_error(ErrorCode::kDataCorrupt,
@@ -20,7 +20,7 @@ tl::unexpected<Error> corrupt(const std::string& file, const std::string& why) {
 Result<Measured> read_measured(const std::string& file) {
   Measured measured;
   if (file.empty()) return measured;
-  const auto text = os::read_file(file, kMaxFile);
+  const auto text = os::read_file(file, kMaxMeasuredBytes);
   if (!text) {
     if (text.error().code == ErrorCode::kNotFound) return measured;
     return tl::unexpected(text.error());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,8 @@
 #include "base/json.h"
 
 namespace busbar::model::internal {
+
+inline constexpr std::int64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
 
 /// Reads the members of one JSON object, each at most once, and keeps the first error. Reading goes on after an error
 /// with fallbacks, so callers write straight-line code and ask `finish()` at the end. Borrows `json`.

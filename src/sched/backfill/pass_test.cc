@@ -11,13 +11,8 @@ using testing::cluster;
 using testing::find;
 using testing::Host;
 using testing::job;
-
-constexpr std::int64_t kMinute = 60'000;
-
-JobRequest limited(JobRequest request, std::int64_t limit_ms) {
-  request.time_limit_ms = limit_ms;
-  return request;
-}
+using testing::kMinute;
+using testing::limited;
 
 TEST(Backfill, LetsAShortJobPassThatEndsBeforeTheHeadCanStart) {
   Host host(cluster().cards(2).build());

@@ -20,13 +20,8 @@ using testing::find;
 using testing::Host;
 using testing::in_queue;
 using testing::job;
-
-constexpr std::int64_t kMinute = 60'000;
-
-JobRequest limited(JobRequest request, std::int64_t limit_ms) {
-  request.time_limit_ms = limit_ms;
-  return request;
-}
+using testing::kMinute;
+using testing::limited;
 
 std::optional<Reserve> promise_of(const Host& host, std::uint64_t id) {
   return host.core.find_job({id})->promise;

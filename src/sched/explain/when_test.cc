@@ -10,13 +10,8 @@ namespace {
 using testing::cluster;
 using testing::Host;
 using testing::job;
-
-constexpr std::int64_t kMinute = 60'000;
-
-JobRequest limited(JobRequest request, std::int64_t limit_ms) {
-  request.time_limit_ms = limit_ms;
-  return request;
-}
+using testing::kMinute;
+using testing::limited;
 
 TEST(When, ExpectsRunningJobsToEndAtTheirLimit) {
   Host host(cluster().cards(8).build());

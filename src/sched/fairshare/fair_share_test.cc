@@ -8,15 +8,13 @@ namespace {
 using model::CardAmounts;
 using model::JobState;
 using model::Queue;
+using testing::cards;
 using testing::cluster;
 using testing::find;
 using testing::Host;
 using testing::in_queue;
 using testing::job;
 
-CardAmounts cards(std::int64_t count) {
-  return {.all = {count * 1000}};
-}
 CardAmounts of_chip(std::string chip, std::int64_t count) {
   return {.chips = {{std::move(chip), {count * 1000}}}};
 }

@@ -24,7 +24,7 @@ std::int32_t FieldReader::signed32() {
 
 namespace {
 
-void encode(BinaryWriter& out, const model::Card& card) {
+void encode_card(BinaryWriter& out, const model::Card& card) {
   out.varint(card.index);
   out.text(card.chip);
   out.text(card.device);
@@ -55,7 +55,7 @@ model::Card decode_card(FieldReader& in) {
   return card;
 }
 
-void encode(BinaryWriter& out, const model::TaskPlacement& task) {
+void encode_task(BinaryWriter& out, const model::TaskPlacement& task) {
   out.varint(task.rank);
   out.varint(task.node.value);
   out.varint(task.cards.size());
@@ -93,7 +93,7 @@ void encode(BinaryWriter& out, const model::Node& node) {
   out.text(node.name);
   out.varint(node.cards.size());
   for (const model::Card& card : node.cards) {
-    encode(out, card);
+    encode_card(out, card);
   }
   out.zigzag(node.cpus.value);
   out.zigzag(node.memory.value);
@@ -281,7 +281,7 @@ void encode(BinaryWriter& out, const model::Placement& placement) {
   out.text(placement.chip);
   out.varint(placement.tasks.size());
   for (const model::TaskPlacement& task : placement.tasks) {
-    encode(out, task);
+    encode_task(out, task);
   }
 }
 

@@ -13,8 +13,8 @@ namespace {
 
 using testing::Dice;
 using testing::Host;
+using testing::kMinute;
 
-constexpr TimeMs kMinute = 60'000;
 constexpr TimeMs kCreditMs = 30 * kMinute;
 
 /// A small crowded cluster where the only failures are evictions; knows what each running job would lose.

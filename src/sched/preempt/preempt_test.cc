@@ -7,22 +7,18 @@ namespace {
 
 using model::CardAmounts;
 using model::JobState;
+using testing::cards;
 using testing::cluster;
 using testing::find;
 using testing::Host;
 using testing::job;
-
-constexpr TimeMs kHour = 3'600'000;
-constexpr TimeMs kMinute = 60'000;
+using testing::kHour;
+using testing::kMinute;
 
 JobRequest with(JobRequest request, std::string queue, std::int32_t priority = 0) {
   request.queue = std::move(queue);
   request.priority = priority;
   return request;
-}
-
-CardAmounts cards(std::int64_t count) {
-  return {.all = {count * 1000}};
 }
 
 std::vector<std::uint64_t> stopped_by(const std::vector<Decision>& decisions) {

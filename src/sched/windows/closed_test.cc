@@ -10,8 +10,8 @@ namespace {
 using testing::cluster;
 using testing::Host;
 using testing::job;
-
-constexpr std::int64_t kHour = 3'600'000;
+using testing::kHour;
+using testing::limited;
 
 /// Node 1 of `host` from `from` hours to `until` hours from now.
 model::Reservation window(const Host& host, std::int64_t from, std::int64_t until) {
@@ -19,11 +19,6 @@ model::Reservation window(const Host& host, std::int64_t from, std::int64_t unti
           .nodes = {{1}},
           .from_ms = host.now_ms + from * kHour,
           .until_ms = host.now_ms + until * kHour};
-}
-
-JobRequest limited(JobRequest request, std::int64_t limit_ms) {
-  request.time_limit_ms = limit_ms;
-  return request;
 }
 
 TEST(Windows, KeepNodesFreeForNobodyDuringMaintenance) {

@@ -11,7 +11,7 @@
 namespace busbar::chip::probe {
 namespace {
 
-constexpr std::size_t kMaxFile = std::size_t{4} << 20;
+constexpr std::size_t kMaxBookBytes = std::size_t{4} << 20;
 
 bool is_cpu(const engine::ProbedCard& card) {
   return card.card.chip == "cpu";
@@ -45,7 +45,7 @@ CardBook::CardBook(std::string file) : file_(std::move(file)) {
 }
 
 void CardBook::read() {
-  const auto text = os::read_file(file_, kMaxFile);
+  const auto text = os::read_file(file_, kMaxBookBytes);
   if (!text) {
     if (text.error().code != ErrorCode::kNotFound) {
       problems_.push_back({.path = file_, .message = text.error().to_string()});

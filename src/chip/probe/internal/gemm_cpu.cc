@@ -17,7 +17,7 @@ namespace busbar::chip::probe {
 namespace {
 
 constexpr std::array<const char*, 2> kOpenBlas = {"libopenblas.so.0", "libopenblas.so"};
-constexpr std::int64_t kMostSize = 8192;
+constexpr std::int64_t kMostCpuSize = 8192;
 
 template <class Real>
 using GemmFunction = void(const char*, const char*, const int*, const int*, const int*, const Real*, const Real*,
@@ -52,7 +52,7 @@ Result<GemmTiming> time_blas(GemmFunction<Real>* function, std::int64_t duration
                     function("N", "N", &n, &n, &n, &one, a.data(), &n, b.data(), &n, &zero, c.data(), &n);
                     return {};
                   }};
-  return time_gemm(gemm, duration_ms, kMostSize);
+  return time_gemm(gemm, duration_ms, kMostCpuSize);
 }
 
 Result<void> stay_on(const std::vector<std::uint32_t>& cpus) {

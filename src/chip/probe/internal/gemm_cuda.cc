@@ -20,7 +20,7 @@ constexpr std::array<const char*, 4> kRuntimes = {"libcudart.so.13", "libcudart.
                                                   "libcudart.so"};
 constexpr std::array<const char*, 4> kCublas = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11",
                                                 "libcublas.so"};
-constexpr std::int64_t kMostSize = 8'192;
+constexpr std::int64_t kMostCudaSize = 8'192;
 /// So many numbers are drawn, then repeated: drawing all would take longer than multiplying them.
 constexpr std::size_t kDrawn = 1 << 16;
 
@@ -179,7 +179,7 @@ Result<GemmRun> measure_by_cublas(const std::string& pci_address, const MeasureO
     if (!is_wanted(precision.name)) continue;
     const Gemm gemm{.prepare = [&](std::int64_t size) { return cublas->prepare(precision, size); },
                     .multiply = [&] { return cublas->multiply(precision); }};
-    const auto timing = time_gemm(gemm, options.duration_ms, kMostSize);
+    const auto timing = time_gemm(gemm, options.duration_ms, kMostCudaSize);
     if (timing) {
       run.results.push_back({.precision = std::string(precision.name),
                              .gflops = timing->gflops,

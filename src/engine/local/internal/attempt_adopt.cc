@@ -13,7 +13,6 @@ namespace {
 using Kind = AttemptEvent::Kind;
 
 constexpr std::size_t kMaxEvents = std::size_t{16} << 20;
-constexpr int kNeverRan = 128;
 
 }  // namespace
 

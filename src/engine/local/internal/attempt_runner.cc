@@ -23,7 +23,6 @@ using Kind = AttemptEvent::Kind;
 /// The SDK may write often; the server hears at most this often.
 constexpr std::chrono::milliseconds kReportDelay{20};
 constexpr int kSignalTries = 200;
-constexpr int kNeverRan = 128;
 
 }  // namespace
 

@@ -15,6 +15,9 @@
 
 namespace busbar::engine {
 
+/// Exit code of a task whose program never ran.
+inline constexpr int kNeverRan = 128;
+
 /// The life of one attempt on this machine: image, containers up to the barrier, release, exits, stop, cleaning up, and
 /// the same after a restart of the server. The disk (events.jsonl, exit files) is the truth; this object is made from
 /// it.
