@@ -1,0 +1,54 @@
+#pragma once
+
+#include <netinet/in.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "gateway/http_head.h"
+
+/// Heads as they go on: rewritten, never passed through as they came.
+namespace busbar::gateway::internal {
+
+struct ForwardedRequest {
+  std::string_view target = {};
+  std::string_view prefix = {};  ///< Taken off the target; told in X-Forwarded-Prefix.
+  in6_addr peer = {};
+  Framing framing = Framing::kNone;
+  std::uint64_t content_length = 0;
+};
+
+/// Appends the head for the replica: HTTP/1.1, without hop-by-hop fields, framed anew, with X-Forwarded-For and -Proto.
+void append_request_head(std::string& out, const RequestHead& head, const ForwardedRequest& request);
+
+struct ForwardedResponse {
+  Framing framing = Framing::kNone;  ///< Towards the client.
+  bool is_http10 = false;
+  bool keeps_alive = true;
+};
+
+/// Appends the head for the client. Content-Length stays as the replica sent it, also where no body follows.
+void append_response_head(std::string& out, const ResponseHead& head, const ForwardedResponse& response);
+
+struct OwnAnswer {
+  int status = 500;
+  std::string_view content_type = "application/json";
+  std::string_view body = {};
+  std::optional<std::int64_t> retry_after_s = {};
+  bool keeps_alive = true;
+  bool is_http10 = false;
+  bool is_head_request = false;
+};
+void append_own_answer(std::string& out, const OwnAnswer& answer);
+
+/// {"error":{"code":"unavailable","message":"...","type":"unavailable"}}: the API's form, with OpenAI's members.
+std::string error_body(int status, std::string_view message);
+
+/// "192.0.2.1", "2001:db8::1"; addresses mapped into IPv6 as IPv4.
+void append_address(std::string& out, const in6_addr& address);
+/// One chunk's size line.
+void append_chunk_size(std::string& out, std::uint64_t size);
+
+}  // namespace busbar::gateway::internal

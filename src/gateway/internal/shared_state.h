@@ -1,0 +1,113 @@
+#pragma once
+
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "gateway/internal/histogram.h"
+#include "os/event_fd.h"
+#include "route/picker.h"
+#include "route/table.h"
+
+namespace busbar::gateway::internal {
+
+/// What all workers know of one replica. Lives as long as a table or a request names it.
+struct EndpointState {
+  explicit EndpointState(std::string name) : replica(std::move(name)) {}
+  const std::string replica;
+  std::atomic<std::uint32_t> outstanding = 0;  ///< Requests given to it and not ended, by all workers.
+  std::atomic<std::uint32_t> failures = 0;     ///< In a row.
+  std::atomic<std::uint32_t> ejections = 0;    ///< In a row; the next one lasts longer.
+  std::atomic<std::int64_t> ejected_until_us = 0;
+  std::atomic<std::uint64_t> finished = 0;
+  std::atomic<std::uint64_t> failed = 0;
+  std::atomic<std::uint64_t> busy_us = 0;
+};
+
+/// What one worker counts of one service; only it writes.
+struct alignas(64) ServiceCounters {
+  Counter arrivals = {};
+  Counter finished = {};
+  Counter failed = {};
+  Counter busy_us = {};
+  Counter retries = {};
+  Counter shed = {};     ///< Refused with 503 or 429 because too many waited or waited too long.
+  Counter aborted = {};  ///< The client went away.
+  std::array<Counter, 6> by_status_class = {};
+  std::atomic<std::uint32_t> waiting = 0;
+  std::atomic<std::uint32_t> running = 0;
+  Histogram latency = {};     ///< From the request's head to the end of its answer.
+  Histogram first_byte = {};  ///< From the request's head to the first byte of the answer.
+  Histogram event_gap = {};   ///< Between pieces of an event stream.
+};
+
+/// What all workers know of one service.
+struct ServiceState {
+  explicit ServiceState(std::size_t workers) {
+    for (std::size_t index = 0; index < workers; ++index) counters.push_back(std::make_unique<ServiceCounters>());
+  }
+  std::vector<std::unique_ptr<ServiceCounters>> counters = {};  ///< By worker.
+  /// Bit of each worker (modulo 64) with requests that wait; who ends a request wakes one of them.
+  std::atomic<std::uint64_t> waiting_workers = 0;
+};
+
+struct EndpointEntry {
+  sockaddr_storage address = {};
+  socklen_t address_size = 0;
+  std::shared_ptr<EndpointState> state = {};
+};
+
+struct ServiceEntry {
+  route::Service value = {};
+  std::vector<EndpointEntry> endpoints = {};  ///< As value.endpoints.
+  route::Picker picker = {};
+  std::shared_ptr<ServiceState> state = {};
+};
+
+/// A route table made ready for lookups. Immutable.
+class Directory {
+ public:
+  /// Takes over the states of services and replicas that `previous` (may be nullptr) knows. kInvalidArgument: an
+  /// address that is none.
+  static Result<std::shared_ptr<const Directory>> make(route::Table table, const Directory* previous,
+                                                       std::size_t workers);
+
+  std::uint64_t version() const { return version_; }
+  const std::vector<std::shared_ptr<const ServiceEntry>>& services() const { return services_; }
+  /// Index into services(), -1 if there is none.
+  int by_name(std::string_view name) const { return find(by_name_, name); }
+  int by_host(std::string_view host) const;  ///< Ignores case.
+  int by_model(std::string_view model) const { return find(by_model_, model); }
+  /// The answer to GET /v1/models.
+  const std::string& models_json() const { return models_json_; }
+
+ private:
+  struct TextHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+  using Index = std::unordered_map<std::string, int, TextHash, std::equal_to<>>;
+  static int find(const Index& index, std::string_view key) {
+    const auto found = index.find(key);
+    return found == index.end() ? -1 : found->second;
+  }
+
+  std::uint64_t version_ = 0;
+  std::vector<std::shared_ptr<const ServiceEntry>> services_ = {};
+  Index by_name_ = {};
+  Index by_host_ = {};
+  Index by_model_ = {};
+  std::string models_json_ = {};
+};
+
+}  // namespace busbar::gateway::internal

@@ -1,0 +1,148 @@
+#pragma once
+
+#include <netinet/in.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/chunk_scanner.h"
+#include "gateway/http_head.h"
+#include "gateway/internal/buffer.h"
+#include "gateway/internal/shared_state.h"
+#include "gateway/internal/timer_wheel.h"
+
+/// The objects of one worker's thread. They point at each other freely: the worker owns them all, in pools.
+namespace busbar::gateway::internal {
+
+enum class SocketKind : std::uint8_t { kListener, kWaker, kClient, kUpstream };
+
+/// What epoll's data points to. Edge-triggered: `is_readable` and `is_writable` hold what the kernel said until a call
+/// comes back short.
+struct Socket {
+  int fd = -1;
+  SocketKind kind = SocketKind::kClient;
+  bool is_readable = false;
+  bool is_writable = true;
+  bool has_hangup = false;  ///< The peer will send no more.
+};
+
+struct Exchange;
+
+/// A client's connection. Idle ones are nothing but this: keep it small.
+struct Client : Socket, TimerNode {
+  Client() : TimerNode{.owner = TimerOwner::kClient} {}
+  Exchange* exchange = nullptr;
+  in6_addr peer = {};
+  bool is_fresh = true;       ///< Has not had an answer yet.
+  bool is_lingering = false;  ///< Answered and shut down for writing; what still comes is thrown away.
+};
+static_assert(sizeof(Client) <= 64);
+
+struct WorkerEndpoint;
+struct WorkerService;
+
+/// A connection to a replica.
+struct Upstream : Socket, TimerNode {
+  Upstream() : Socket{.kind = SocketKind::kUpstream}, TimerNode{.owner = TimerOwner::kUpstream} {}
+  bool is_connected = false;
+  bool is_reused = false;
+  WorkerEndpoint* endpoint = nullptr;
+  Exchange* exchange = nullptr;  ///< nullptr: idle, in its endpoint's list.
+  Upstream* idle_previous = nullptr;
+  Upstream* idle_next = nullptr;
+};
+
+/// One replica as one worker sees it.
+struct WorkerEndpoint {
+  EndpointEntry entry = {};
+  std::uint32_t revision = 0;
+  bool is_listed = true;  ///< In the current table.
+  std::size_t connections = 0;
+  std::size_t idle_count = 0;
+  Upstream* idle = nullptr;  ///< The last used first: what is not needed grows old and is closed.
+};
+
+/// One service as one worker sees it.
+struct WorkerService {
+  std::shared_ptr<const ServiceEntry> entry = {};
+  ServiceCounters* counters = nullptr;
+  std::vector<WorkerEndpoint*> endpoints = {};  ///< As entry->endpoints.
+  std::vector<std::unique_ptr<WorkerEndpoint>> owned = {};
+  Exchange* first_waiting = nullptr;
+  Exchange* last_waiting = nullptr;
+  std::size_t exchanges = 0;  ///< That point here.
+  bool is_listed = true;
+  bool is_ready = false;  ///< In the worker's list of services whose waiting requests are to be tried.
+};
+
+enum class RequestPhase : std::uint8_t {
+  kHead,       ///< Until its empty line.
+  kGathering,  ///< A body that is read before the service is known.
+  kBody,       ///< On its way through.
+  kComplete,   ///< All of it has been read.
+  kTunnel,
+};
+enum class ResponsePhase : std::uint8_t { kHead, kBody, kComplete, kTunnel };
+
+/// What of a request and its answer is new with each.
+struct ExchangeState {
+  Client* client = nullptr;
+  Upstream* upstream = nullptr;
+  WorkerService* service = nullptr;
+  WorkerEndpoint* endpoint = nullptr;       ///< That counts this request as outstanding.
+  WorkerEndpoint* last_endpoint = nullptr;  ///< Tried before; compared, never followed.
+
+  std::size_t request_sent = 0;
+
+  std::size_t scanned = 0;      ///< Of the input, for the end of the head.
+  std::size_t input_taken = 0;  ///< Of the input, by the request that is under way.
+  RequestPhase request_phase = RequestPhase::kHead;
+  ResponsePhase response_phase = ResponsePhase::kHead;
+  Framing request_framing = Framing::kNone;
+  Framing response_framing = Framing::kNone;
+  bool is_head_request = false;
+  bool is_http10 = false;
+  bool keeps_alive = true;
+  bool may_repeat = false;  ///< By its method or kind: a second attempt does no harm.
+  bool is_whole = true;     ///< `request` still holds it from its first byte on.
+  bool expects_continue = false;
+  bool is_upgrade = false;
+  bool is_waiting = false;
+  bool is_event_stream = false;
+  bool rechunks_response = false;  ///< The replica ends its answer by closing; the client gets chunks.
+  bool upstream_keeps_alive = true;
+  bool has_failed = false;  ///< For the counts: a 5xx, or broken off.
+  std::uint8_t attempts = 0;
+  int status = 0;
+  std::uint64_t request_left = 0;
+  std::uint64_t response_left = 0;
+  std::uint64_t body_bytes = 0;
+  std::uint64_t response_bytes = 0;
+  ChunkScanner request_chunks = {};
+  ChunkScanner response_chunks = {};
+
+  std::int64_t arrived_us = 0;
+  std::int64_t given_us = 0;  ///< To the replica that has it now.
+  std::int64_t first_byte_us = 0;
+  std::int64_t last_piece_us = 0;
+  std::int64_t deadline_us = 0;  ///< The client's own; 0: none.
+
+  Exchange* wait_previous = nullptr;
+  Exchange* wait_next = nullptr;
+};
+
+/// One request and its answer.
+struct Exchange : TimerNode, ExchangeState {
+  Exchange() : TimerNode{.owner = TimerOwner::kExchange} {}
+  Buffer input = {};          ///< Of the client, not looked at yet.
+  Buffer head = {};           ///< The request's own head, where the body is needed first.
+  Buffer request = {};        ///< For the replica.
+  Buffer response_head = {};  ///< Of the replica, incomplete.
+  Buffer pending = {};        ///< For the client, which is slower than the replica.
+  std::string log_line = {};  ///< Method and target, for the access log.
+};
+
+}  // namespace busbar::gateway::internal

@@ -1,0 +1,204 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "gateway/http_head.h"
+#include "gateway/internal/head_writer.h"
+#include "gateway/internal/shared_state.h"
+#include "gateway/internal/sockets.h"
+#include "gateway/internal/timer_wheel.h"
+#include "os/event_fd.h"
+#include "os/unique_fd.h"
+
+namespace busbar::gateway::internal {
+
+struct WorkerSettings {
+  std::int64_t idle_timeout_ms = 75'000;    ///< Of a client's connection between requests.
+  std::int64_t head_timeout_ms = 10'000;    ///< From a request's first byte to the end of its head.
+  std::int64_t body_timeout_ms = 60'000;    ///< Without progress of a body, either way.
+  std::int64_t connect_timeout_ms = 2'000;  ///< To a replica.
+  std::int64_t upstream_idle_ms = 60'000;   ///< Of a pooled connection to a replica.
+  std::size_t max_idle_upstreams = 256;     ///< For each replica.
+  std::size_t max_clients = 1'000'000;      ///< Beyond: accepting pauses.
+  int log_fd = -1;                          ///< Access log; borrowed. -1: none.
+};
+
+/// What all workers count together.
+struct alignas(64) WorkerCounters {
+  Counter accepted = {};
+  Counter accept_errors = {};
+  Counter requests = {};
+  Counter refused = {};  ///< Malformed, or for no service.
+  Counter log_errors = {};
+  std::atomic<std::uint64_t> clients = 0;
+  std::atomic<std::uint64_t> upstreams = 0;
+};
+
+/// How workers reach each other and the threads beside them.
+struct Board {
+  os::EventFd* demand = nullptr;          ///< Set when a request waits for a replica that is not there.
+  std::vector<os::EventFd*> wakers = {};  ///< One for each worker.
+};
+
+/// One thread of the data path: its own listening sockets, epoll, clients and connections to replicas; nothing of it is
+/// seen by another thread but the counters. Requests are read strictly, rewritten, given to the less loaded of two
+/// replicas, and their answers streamed back; bytes are copied only where a receiver is slower than its sender.
+class Worker {
+ public:
+  Worker(std::size_t index, WorkerSettings settings, std::vector<os::UniqueFd> listeners, const Board& board,
+         os::EventFd waker, os::UniqueFd epoll);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// Runs on the caller's thread until drained or cut.
+  void run();
+
+  // Thread-safe.
+  void update(std::shared_ptr<const Directory> directory);
+  /// Accepts no more, closes idle clients, ends when the last request has; `cut` ends at once.
+  void drain();
+  void cut();
+  /// Version of the table that it routes by now: no request is given to a replica by an older one any more.
+  std::uint64_t applied_version() const { return applied_version_.load(std::memory_order_acquire); }
+  os::EventFd& waker() { return waker_; }
+  const WorkerCounters& counters() const { return counters_; }
+
+ private:
+  // worker.cc: the loop, accepting, tables
+  bool add_to_epoll(Socket& socket);
+  void handle(Socket& socket, std::uint32_t events);
+  void accept_clients(Socket& listener);
+  void take_mail();
+  void apply(std::shared_ptr<const Directory> directory);
+  void forget_unlisted();
+  void begin_drain();
+  void expire(TimerNode& node);
+  void exchange_expired(Exchange& exchange);
+  void refresh_clock();
+  bool is_done() const;
+
+  // worker_client.cc: the client's side of a request
+  void serve_client(Client& client);
+  void read_client(Client& client);
+  void read_request(Exchange& exchange);
+  bool take_input(Exchange& exchange, std::string_view bytes, bool is_scratch);
+  std::size_t begin_request(Exchange& exchange, std::string_view bytes, bool is_scratch);
+  bool client_goes_on(const Exchange& exchange) const;
+  void note_request(Exchange& exchange, const RequestHead& head);
+  std::size_t route_request(Exchange& exchange, const RequestHead& head, std::size_t head_bytes);
+  void forward_head(Exchange& exchange, const RequestHead& head, std::string_view target, std::string_view prefix);
+  void take_gathered(Exchange& exchange);
+  std::size_t take_body(Exchange& exchange, std::string_view bytes);
+  bool put_body(Exchange& exchange, std::string_view bytes);
+  void finish_body(Exchange& exchange);
+  void continue_body(Exchange& exchange);
+  void linger(Client& client);
+  void read_lingering(Client& client);
+  void close_client(Client& client);
+  void client_gone(Client& client);
+  bool flush_client(Exchange& exchange);
+  bool send_client(Exchange& exchange, std::string_view head, std::string_view body);
+  Exchange& exchange_of(Client& client);
+
+  // worker_upstream.cc: replicas
+  void bind_service(Exchange& exchange, std::size_t index);
+  void dispatch(Exchange& exchange);
+  bool choose_endpoint(Exchange& exchange);
+  void start_waiting(Exchange& exchange);
+  void stop_waiting(Exchange& exchange);
+  void serve_waiting(WorkerService& service);
+  void mark_ready(WorkerService& service);
+  void connect(Exchange& exchange);
+  void read_on(Exchange& exchange);
+  void serve_upstream(Upstream& upstream, std::uint32_t events);
+  bool flush_request(Exchange& exchange);
+  void upstream_failed(Exchange& exchange, std::string_view text);
+  void close_upstream(Upstream& upstream);
+  void park_upstream(Upstream& upstream);
+  void unlink_idle(Upstream& upstream);
+  void leave_endpoint(Exchange& exchange, bool has_failed);
+  void judge(EndpointState& endpoint, bool has_failed);
+  std::uint64_t draw();
+
+  // worker_response.cc: the answer, and the end of an exchange
+  void pump_response(Exchange& exchange);
+  bool take_response(Exchange& exchange, std::string_view bytes);
+  bool take_response_head(Exchange& exchange, std::string_view rest);
+  bool take_response_body(Exchange& exchange, std::string_view head, std::string_view bytes);
+  bool take_chunks(Exchange& exchange, std::string_view head, std::string_view bytes);
+  void response_closed(Exchange& exchange);
+  bool finish_response(Exchange& exchange, bool is_upstream_clean);
+  bool response_broken(Exchange& exchange, std::string_view text);
+  bool begin_tunnel(Exchange& exchange, std::string_view rest);
+
+  void answer(Exchange& exchange, int status, std::string_view content_type, std::string_view body,
+              std::optional<std::int64_t> retry_after_s = {});
+  void fail(Exchange& exchange, int status, std::string_view text, std::optional<std::int64_t> retry_after_s = {});
+  void finish_if_done(Exchange& exchange);
+  void end_exchange(Exchange& exchange);
+  void account(Exchange& exchange);
+  void write_log_line(const Exchange& exchange);
+  void flush_log();
+  void arm(Exchange& exchange, std::int64_t timeout_ms);
+
+  const std::size_t index_;
+  const WorkerSettings settings_;
+  const Board& board_;
+  os::EventFd waker_;
+  os::UniqueFd epoll_;
+  os::UniqueFd spare_;  ///< Given up for a moment to accept and close when descriptors run out.
+  std::vector<os::UniqueFd> listener_fds_;
+  std::vector<std::unique_ptr<Socket>> listeners_ = {};
+  Socket waker_socket_ = {};
+  bool is_accepting_ = true;
+
+  std::mutex mail_mutex_;
+  std::shared_ptr<const Directory> mail_ = {};
+  std::atomic<std::uint64_t> applied_version_ = 0;
+  std::atomic<bool> wants_drain_ = false;
+  std::atomic<bool> wants_cut_ = false;
+  bool is_draining_ = false;
+
+  std::int64_t now_us_ = 0;
+  TimerWheel timers_;
+  std::shared_ptr<const Directory> directory_ = {};
+  std::vector<WorkerService*> services_ = {};  ///< As directory_->services().
+  std::vector<std::unique_ptr<WorkerService>> owned_services_ = {};
+  std::vector<WorkerService*> ready_services_ = {};
+  bool has_unlisted_ = false;
+
+  // Pools: an object in a free list keeps its memory. Deques, so that objects stay where they are.
+  std::deque<Client> clients_ = {};
+  std::deque<Upstream> upstreams_ = {};
+  std::deque<Exchange> exchanges_ = {};
+  std::vector<Client*> free_clients_ = {};
+  std::vector<Upstream*> free_upstreams_ = {};
+  std::vector<Exchange*> free_exchanges_ = {};
+  // Closed in this round: another event of the round may still point at them.
+  std::vector<Client*> closed_clients_ = {};
+  std::vector<Upstream*> closed_upstreams_ = {};
+  std::vector<Client*> resumed_clients_ = {};
+
+  HeadParser parser_ = {};
+  std::string out_head_ = {};
+  std::string log_ = {};
+  std::uint64_t random_ = 0;
+  double retry_tokens_ = 10;
+  WorkerCounters counters_ = {};
+  static constexpr std::size_t kScratchBytes = 64 << 10;
+  std::unique_ptr<char[]> scratch_ = std::make_unique<char[]>(kScratchBytes);
+};
+
+}  // namespace busbar::gateway::internal

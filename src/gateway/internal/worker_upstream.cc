@@ -1,0 +1,369 @@
+// Replicas: choosing one, connecting, sending the request.
+
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "gateway/internal/worker.h"
+
+namespace busbar::gateway::internal {
+namespace {
+
+constexpr std::uint8_t kMaxAttempts = 3;
+constexpr double kRetryTokensPerRequest = 0.2;
+constexpr double kMaxRetryTokens = 100;
+constexpr std::uint32_t kFailuresToEject = 3;
+constexpr std::int64_t kFirstEjectionUs = 1'000'000;
+constexpr std::uint32_t kMaxEjectionDoublings = 5;
+constexpr std::size_t kRepeatableBytes = 64 << 10;
+
+}  // namespace
+
+// xorshift64* (Vigna 2016): good enough to draw replicas by.
+std::uint64_t Worker::draw() {
+  random_ ^= random_ >> 12;
+  random_ ^= random_ << 25;
+  random_ ^= random_ >> 27;
+  return random_ * 0x2545f4914f6cdd1dU;
+}
+
+void Worker::bind_service(Exchange& exchange, std::size_t index) {
+  WorkerService& service = *services_[index];
+  exchange.service = &service;
+  ++service.exchanges;
+  service.counters->arrivals.add(1);
+  service.counters->running.fetch_add(1, std::memory_order_relaxed);
+  retry_tokens_ = std::min(retry_tokens_ + kRetryTokensPerRequest, kMaxRetryTokens);
+}
+
+void Worker::dispatch(Exchange& exchange) {
+  // Who came first is served first.
+  if (exchange.service->first_waiting == nullptr && choose_endpoint(exchange)) {
+    connect(exchange);
+  } else {
+    start_waiting(exchange);
+  }
+}
+
+bool Worker::choose_endpoint(Exchange& exchange) {
+  const WorkerService& service = *exchange.service;
+  bool has_healthy = false;
+  bool minds_ejection = true;
+  const auto load = [&](std::size_t index) -> route::EndpointLoad {
+    const WorkerEndpoint& endpoint = *service.endpoints[index];
+    const EndpointState& state = *endpoint.entry.state;
+    const bool is_ejected = state.ejected_until_us.load(std::memory_order_relaxed) > now_us_;
+    has_healthy = has_healthy || !is_ejected;
+    const bool was_tried = &endpoint == exchange.last_endpoint && service.endpoints.size() > 1;
+    return {.outstanding = state.outstanding.load(std::memory_order_relaxed),
+            .is_usable = !was_tried && !(is_ejected && minds_ejection)};
+  };
+  std::optional<std::size_t> chosen = service.entry->picker.pick(draw(), load);
+  if (!chosen && !has_healthy) {
+    // All are ejected: one that may be broken is better than none.
+    minds_ejection = false;
+    chosen = service.entry->picker.pick(draw(), load);
+  }
+  if (!chosen) return false;
+  std::atomic<std::uint32_t>& outstanding = service.endpoints[*chosen]->entry.state->outstanding;
+  const std::uint32_t limit = service.entry->value.limits.concurrency;
+  if (outstanding.fetch_add(1) >= limit && limit > 0) {
+    // Another worker took the last place since we looked.
+    outstanding.fetch_sub(1);
+    return false;
+  }
+  exchange.endpoint = service.endpoints[*chosen];
+  exchange.given_us = now_us_;
+  ++exchange.attempts;
+  return true;
+}
+
+void Worker::start_waiting(Exchange& exchange) {
+  WorkerService& service = *exchange.service;
+  const route::Service& value = service.entry->value;
+  const std::int64_t retry_after_s = std::max<std::int64_t>(1, value.start_ms / 1000);
+  const auto shed = [&](std::string_view text) {
+    service.counters->shed.add(1);
+    fail(exchange, 503, text, retry_after_s);
+  };
+  if (value.endpoints.empty() && !value.can_start) return shed("the service has no replica and may not start one");
+  std::size_t waiting = 0;
+  for (const auto& counters : service.entry->state->counters)
+    waiting += counters->waiting.load(std::memory_order_relaxed);
+  if (value.limits.waiting > 0 && waiting >= value.limits.waiting)
+    return shed("too many requests wait for this service");
+  std::int64_t wait_us = value.limits.wait_ms > 0 ? value.limits.wait_ms * 1000 : 3'600'000'000;
+  if (exchange.deadline_us > 0) {
+    const std::int64_t left_us = exchange.deadline_us - now_us_;
+    if (left_us <= 0 || (value.endpoints.empty() && value.start_ms * 1000 > left_us)) {
+      return shed("no replica can be ready before the request's deadline");
+    }
+    wait_us = std::min(wait_us, left_us);
+  }
+  exchange.is_waiting = true;
+  exchange.wait_previous = service.last_waiting;
+  exchange.wait_next = nullptr;
+  (service.last_waiting != nullptr ? service.last_waiting->wait_next : service.first_waiting) = &exchange;
+  service.last_waiting = &exchange;
+  timers_.disarm(exchange);
+  timers_.arm(exchange, (now_us_ + wait_us) / 1000);
+  service.counters->waiting.fetch_add(1, std::memory_order_relaxed);
+  service.entry->state->waiting_workers.fetch_or(std::uint64_t{1} << (index_ % 64));
+  // A place that another worker gave up before it could see this bit is found by looking once more.
+  if (board_.wakers.size() > 1) mark_ready(service);
+  if (value.endpoints.empty() || waiting == 0) board_.demand->set();
+}
+
+void Worker::stop_waiting(Exchange& exchange) {
+  WorkerService& service = *exchange.service;
+  exchange.is_waiting = false;
+  (exchange.wait_previous != nullptr ? exchange.wait_previous->wait_next : service.first_waiting) = exchange.wait_next;
+  (exchange.wait_next != nullptr ? exchange.wait_next->wait_previous : service.last_waiting) = exchange.wait_previous;
+  exchange.wait_previous = exchange.wait_next = nullptr;
+  service.counters->waiting.fetch_sub(1, std::memory_order_relaxed);
+  if (service.first_waiting == nullptr) {
+    service.entry->state->waiting_workers.fetch_and(~(std::uint64_t{1} << (index_ % 64)));
+  }
+  timers_.disarm(exchange);
+}
+
+void Worker::serve_waiting(WorkerService& service) {
+  while (service.first_waiting != nullptr) {
+    Exchange& exchange = *service.first_waiting;
+    const route::Service& value = service.entry->value;
+    if (value.endpoints.empty() && !value.can_start) {
+      stop_waiting(exchange);
+      service.counters->shed.add(1);
+      fail(exchange, 503, "the service has no replica and may not start one", 1);
+      continue;
+    }
+    if (!choose_endpoint(exchange)) return;
+    stop_waiting(exchange);
+    connect(exchange);
+  }
+}
+
+void Worker::mark_ready(WorkerService& service) {
+  if (service.is_ready) return;
+  service.is_ready = true;
+  ready_services_.push_back(&service);
+}
+
+void Worker::connect(Exchange& exchange) {
+  WorkerEndpoint& endpoint = *exchange.endpoint;
+  const std::int64_t response_ms = exchange.service->entry->value.limits.response_ms;
+  arm(exchange, exchange.request_phase == RequestPhase::kComplete ? response_ms : settings_.body_timeout_ms);
+  if (endpoint.idle != nullptr) {
+    Upstream& upstream = *endpoint.idle;
+    unlink_idle(upstream);
+    upstream.is_reused = true;
+    upstream.exchange = &exchange;
+    exchange.upstream = &upstream;
+    if (flush_request(exchange)) read_on(exchange);
+    return;
+  }
+  const int fd = socket(endpoint.entry.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) {
+    leave_endpoint(exchange, false);
+    fail(exchange, 503, "the gateway has no descriptor left for a connection to a replica", 1);
+    return;
+  }
+  const int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+  if (free_upstreams_.empty()) free_upstreams_.push_back(&upstreams_.emplace_back());
+  Upstream& upstream = *free_upstreams_.back();
+  free_upstreams_.pop_back();
+  upstream = Upstream{};
+  upstream.fd = fd;
+  upstream.is_writable = false;
+  upstream.endpoint = &endpoint;
+  upstream.exchange = &exchange;
+  exchange.upstream = &upstream;
+  ++endpoint.connections;
+  counters_.upstreams.fetch_add(1, std::memory_order_relaxed);
+  const int result =
+      ::connect(fd, reinterpret_cast<const sockaddr*>(&endpoint.entry.address), endpoint.entry.address_size);
+  if ((result != 0 && errno != EINPROGRESS) || !add_to_epoll(upstream)) {
+    upstream_failed(exchange, "the replica cannot be reached");
+    return;
+  }
+  timers_.arm(upstream, now_us_ / 1000 + settings_.connect_timeout_ms);
+}
+
+// The request's body goes on once the replica has taken what there was.
+void Worker::read_on(Exchange& exchange) {
+  if (exchange.request_phase != RequestPhase::kComplete) read_request(exchange);
+}
+
+void Worker::serve_upstream(Upstream& upstream, std::uint32_t events) {
+  constexpr std::uint32_t kGone = EPOLLERR | EPOLLHUP | EPOLLRDHUP;
+  Exchange* exchange = upstream.exchange;
+  if (exchange == nullptr) {
+    char byte = 0;
+    const bool is_quiet = (events & kGone) == 0 && recv(upstream.fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+    if (!is_quiet) close_upstream(upstream);
+    return;
+  }
+  if (!upstream.is_connected) {
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+      upstream_failed(*exchange, "the replica refused the connection");
+      return;
+    }
+    upstream.is_connected = true;
+    timers_.disarm(upstream);
+  }
+  upstream.is_readable = upstream.is_readable || (events & (kGone | EPOLLIN)) != 0;
+  upstream.is_writable = upstream.is_writable || (events & EPOLLOUT) != 0;
+  upstream.has_hangup = upstream.has_hangup || (events & kGone) != 0;
+  if (exchange->pending.empty()) pump_response(*exchange);
+  if (upstream.exchange != exchange || exchange->upstream != &upstream) return;
+  const bool has_unsent = exchange->request_sent < exchange->request.size();
+  if (has_unsent && upstream.is_writable && !flush_request(*exchange)) return;
+  read_on(*exchange);
+}
+
+// False when the replica failed: then the exchange is elsewhere, or ended.
+bool Worker::flush_request(Exchange& exchange) {
+  Upstream& upstream = *exchange.upstream;
+  while (upstream.is_writable && exchange.request_sent < exchange.request.size()) {
+    const std::string_view bytes = exchange.request.view().substr(exchange.request_sent);
+    const ssize_t count = send(upstream.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) {
+      upstream.is_writable = false;
+      break;
+    }
+    if (count < 0) {
+      // It may have answered before it closed: then that answer counts.
+      upstream.is_writable = false;
+      upstream.is_readable = true;
+      upstream.has_hangup = true;
+      pump_response(exchange);
+      return false;
+    }
+    exchange.request_sent += static_cast<std::size_t>(count);
+    if (static_cast<std::size_t>(count) < bytes.size()) upstream.is_writable = false;
+  }
+  if (!exchange.is_whole || exchange.request.size() > kRepeatableBytes) {
+    exchange.is_whole = false;
+    exchange.request.consume(exchange.request_sent);
+    exchange.request_sent = 0;
+  }
+  const bool is_sent =
+      exchange.request_phase == RequestPhase::kComplete && exchange.request_sent == exchange.request.size();
+  arm(exchange, is_sent ? exchange.service->entry->value.limits.response_ms : settings_.body_timeout_ms);
+  return true;
+}
+
+void Worker::upstream_failed(Exchange& exchange, std::string_view text) {
+  Upstream& upstream = *exchange.upstream;
+  WorkerEndpoint* endpoint = exchange.endpoint;
+  // A pooled connection that the replica closed just now says nothing about the replica.
+  const bool is_stale = upstream.is_reused;
+  close_upstream(upstream);
+  leave_endpoint(exchange, !is_stale);
+  const bool may_try = exchange.response_phase == ResponsePhase::kHead && exchange.response_head.empty() &&
+                       exchange.is_whole && (exchange.may_repeat || exchange.request_sent == 0);
+  if (may_try && exchange.attempts < kMaxAttempts && (is_stale || retry_tokens_ >= 1)) {
+    if (!is_stale) {
+      retry_tokens_ -= 1;
+      exchange.last_endpoint = endpoint;
+    }
+    exchange.service->counters->retries.add(1);
+    exchange.request_sent = 0;
+    dispatch(exchange);
+    return;
+  }
+  if (exchange.response_phase == ResponsePhase::kHead) {
+    fail(exchange, 502, text);
+    return;
+  }
+  exchange.has_failed = true;
+  close_client(*exchange.client);
+}
+
+void Worker::close_upstream(Upstream& upstream) {
+  if (upstream.exchange != nullptr) {
+    upstream.exchange->upstream = nullptr;
+    upstream.exchange = nullptr;
+  } else {
+    unlink_idle(upstream);
+  }
+  timers_.disarm(upstream);
+  close(upstream.fd);
+  upstream.fd = -1;
+  --upstream.endpoint->connections;
+  if (!upstream.endpoint->is_listed) has_unlisted_ = true;
+  counters_.upstreams.fetch_sub(1, std::memory_order_relaxed);
+  closed_upstreams_.push_back(&upstream);
+}
+
+void Worker::park_upstream(Upstream& upstream) {
+  WorkerEndpoint& endpoint = *upstream.endpoint;
+  if (!endpoint.is_listed || endpoint.idle_count >= settings_.max_idle_upstreams || is_draining_) {
+    close_upstream(upstream);
+    return;
+  }
+  upstream.exchange->upstream = nullptr;
+  upstream.exchange = nullptr;
+  upstream.idle_previous = nullptr;
+  upstream.idle_next = endpoint.idle;
+  if (endpoint.idle != nullptr) endpoint.idle->idle_previous = &upstream;
+  endpoint.idle = &upstream;
+  ++endpoint.idle_count;
+  timers_.arm(upstream, now_us_ / 1000 + settings_.upstream_idle_ms);
+}
+
+void Worker::unlink_idle(Upstream& upstream) {
+  WorkerEndpoint& endpoint = *upstream.endpoint;
+  (upstream.idle_previous != nullptr ? upstream.idle_previous->idle_next : endpoint.idle) = upstream.idle_next;
+  if (upstream.idle_next != nullptr) upstream.idle_next->idle_previous = upstream.idle_previous;
+  upstream.idle_previous = upstream.idle_next = nullptr;
+  --endpoint.idle_count;
+}
+
+// The replica is done with this request, one way or the other.
+void Worker::leave_endpoint(Exchange& exchange, bool has_failed) {
+  if (exchange.endpoint == nullptr) return;
+  EndpointState& state = *exchange.endpoint->entry.state;
+  state.outstanding.fetch_sub(1);
+  state.finished.fetch_add(1, std::memory_order_relaxed);
+  if (has_failed) state.failed.fetch_add(1, std::memory_order_relaxed);
+  const auto busy_us = static_cast<std::uint64_t>(now_us_ - exchange.given_us);
+  state.busy_us.fetch_add(busy_us, std::memory_order_relaxed);
+  exchange.service->counters->busy_us.add(busy_us);
+  judge(state, has_failed);
+  if (!exchange.endpoint->is_listed) has_unlisted_ = true;
+  exchange.endpoint = nullptr;
+  WorkerService& service = *exchange.service;
+  if (service.first_waiting != nullptr) {
+    mark_ready(service);
+    return;
+  }
+  const std::uint64_t waiting = service.entry->state->waiting_workers.load();
+  if (waiting == 0) return;
+  for (std::size_t index = 0; index < board_.wakers.size(); ++index) {
+    if ((waiting >> (index % 64) & 1) != 0 && index != index_) board_.wakers[index]->set();
+  }
+}
+
+// Outlier ejection: three failures in a row take a replica out for a second, then two, four ... up to 32.
+void Worker::judge(EndpointState& endpoint, bool has_failed) {
+  if (!has_failed) {
+    if (endpoint.failures.load(std::memory_order_relaxed) != 0) {
+      endpoint.failures.store(0, std::memory_order_relaxed);
+      endpoint.ejections.store(0, std::memory_order_relaxed);
+    }
+    return;
+  }
+  if (endpoint.failures.fetch_add(1, std::memory_order_relaxed) + 1 < kFailuresToEject) return;
+  const std::uint32_t doublings =
+      std::min(endpoint.ejections.fetch_add(1, std::memory_order_relaxed), kMaxEjectionDoublings);
+  endpoint.ejected_until_us.store(now_us_ + (kFirstEjectionUs << doublings), std::memory_order_relaxed);
+}
+
+}  // namespace busbar::gateway::internal
