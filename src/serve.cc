@@ -17,6 +17,7 @@
 #include "control/server_file.h"
 #include "data/oci_layout.h"
 #include "engine/local/local_engine.h"
+#include "gateway_child.h"
 #include "os/files.h"
 #include "os/log.h"
 #include "os/signals.h"
@@ -112,9 +113,21 @@ Result<control::Server::Dependencies> make_dependencies(const control::ServerCon
                                        .catalogue = std::move(catalogue)};
 }
 
+/// Without it services cannot be reached, but everything else works: so a taken port is said and no more.
+std::optional<GatewayChild> start_gateway(const control::ServerConfig& config) {
+  if (config.gateway == "off") return std::nullopt;
+  auto gateway = GatewayChild::start(config.state_dir, config.gateway);
+  if (gateway) return *std::move(gateway);
+  LOG(kWarning, "gateway_not_started", {{"listen", config.gateway}, {"error", gateway.error().to_string()}});
+  return std::nullopt;
+}
+
 Result<void> run_server(const cli::ServerCommandOptions& options) {
   TRY_ASSIGN(os::SignalFd signals, os::SignalFd::create());
-  TRY_ASSIGN(const control::LoadedConfig loaded, read_config(options.config_file, options.overrides));
+  TRY_ASSIGN(control::LoadedConfig loaded, read_config(options.config_file, options.overrides));
+  if (loaded.config.gateway_url == control::ServerConfig().gateway_url && loaded.config.gateway != "off") {
+    loaded.config.gateway_url = "http://" + loaded.config.gateway;
+  }
   const control::ServerConfig& config = loaded.config;
   TRY_ASSIGN(const os::LogLevel level, os::parse_log_level(config.log_level));
   const os::LogFormat format = config.log_format == "json"   ? os::LogFormat::kJson
@@ -135,10 +148,13 @@ Result<void> run_server(const cli::ServerCommandOptions& options) {
   TRY_ASSIGN(const std::unique_ptr<control::Server> server, control::Server::start(config, std::move(dependencies)));
   const std::string token_file = config.auth == "token" ? os::join_path(config.state_dir, "token") : "";
   TRY(claim.publish({.url = server->url(), .pid = getpid(), .token_file = token_file, .started_ms = clock.now_ms()}));
+  std::optional<GatewayChild> gateway = start_gateway(config);
   fmt::print("busbar is ready: {} (state in {}; stop with Ctrl-C, jobs go on)\n", server->url(), config.state_dir);
+  if (gateway) fmt::print("services answer at {}/services/NAME/\n", gateway->url());
   std::fflush(stdout);
   const std::optional<int> signal = signals.wait(std::chrono::hours(24 * 365 * 100));
   LOG(kInfo, "stopping", {{"signal", signal.value_or(0)}});
+  if (gateway) gateway->stop();
   server->stop();
   return {};
 }

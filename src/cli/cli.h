@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
@@ -8,6 +10,7 @@
 #include "base/error.h"
 #include "chip/injection.h"
 #include "cli/probe_hooks.h"
+#include "net/client.h"
 
 /// The `busbar` command line: every verb but the server itself, which main wires in by hooks, since this layer knows
 /// only the HTTP API. Exit codes: docs/exit-codes.md.
@@ -26,6 +29,22 @@ struct ServerCommandOptions {
   std::vector<std::pair<std::string, std::string>> overrides = {};
 };
 
+/// `busbar gateway`.
+struct GatewayCommandOptions {
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 0;
+  std::string admin_address = "127.0.0.1";
+  std::uint16_t admin_port = 0;
+  std::size_t threads = 0;       ///< 0: one a core.
+  std::string routes_file = {};  ///< A table of its own instead of a server's.
+  std::string access_log = {};
+  std::string log_level = "info";
+  std::string log_file = {};
+  std::string state_dir = {};
+  /// The server's address and token as they are now.
+  std::function<Result<net::HttpClientOptions>()> locate = {};
+};
+
 /// `busbar restore FILE`: puts a backup in place of the database of a server that is not running.
 struct RestoreCommandOptions {
   std::string backup_file = {};
@@ -37,6 +56,7 @@ struct RestoreCommandOptions {
 struct CliHooks {
   /// Runs until the server has stopped; gives the process's exit code.
   std::function<int(const ServerCommandOptions&)> serve = {};
+  std::function<int(const GatewayCommandOptions&)> gateway = {};
   /// Gives a sentence that says what was restored.
   std::function<Result<std::string>(const RestoreCommandOptions&)> restore = {};
   /// The chip catalogue with the files of this folder on top ("": the default place).

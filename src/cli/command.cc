@@ -11,6 +11,7 @@ const std::vector<Verb>& verbs() {
   static const std::vector<Verb> kVerbs{
       {"up", "Server", "run server and local engine on this machine", up_command},
       {"server", "Server", "run the control plane", server_command},
+      {"gateway", "Server", "run the gateway of services", gateway_command},
       {"apply", "Jobs", "submit job files", apply_command},
       {"run", "Jobs", "run a command as a job and mirror its exit code", run_command},
       {"dev", "Jobs", "open a shell in a job of its own", dev_command},

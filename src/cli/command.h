@@ -96,6 +96,7 @@ std::vector<Flag> global_flags(GlobalOptions& options);
 /// One group of verbs each, in the file of that name.
 Command up_command();
 Command server_command();
+Command gateway_command();
 Command apply_command();
 Command run_command();
 Command dev_command();

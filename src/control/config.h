@@ -24,6 +24,7 @@ struct ServerConfig {
   std::int64_t max_body_bytes = 16 << 20;
   std::int64_t api_threads = 1;
   std::int64_t shutdown_grace_ms = 5'000;
+  std::string gateway = "127.0.0.1:7780";  ///< Where `busbar up` lets its gateway listen; "off": it starts none.
 
   // Where it keeps things. `load_config` fills the empty ones in.
   std::string state_dir = {};

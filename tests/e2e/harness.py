@@ -63,7 +63,7 @@ class Server:
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
             [str(BINARY), "up", "--listen", "127.0.0.1:0", "--state-dir", str(self.state_dir),
-             "--set", f"run_dir={self.run_dir}", *self.flags],
+             "--set", f"run_dir={self.run_dir}", "--set", "gateway=off", *self.flags],
             stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **self.extra_env})
         log.close()
         return self

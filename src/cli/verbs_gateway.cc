@@ -1,0 +1,116 @@
+#include <unistd.h>
+
+#include <charconv>
+#include <memory>
+#include <utility>
+
+#include "base/text.h"
+#include "cli/context.h"
+
+namespace busbar::cli {
+namespace {
+
+struct GatewayFlags {
+  std::string listen = {};
+  std::string admin = {};
+  std::string routes = {};
+  std::string access_log = {};
+  std::string threads = {};
+  std::string log_level = "info";
+  std::string log_file = {};
+};
+
+struct HostPort {
+  std::string host = {};
+  std::uint16_t port = 0;
+};
+
+/// "127.0.0.1:80", "[::1]:80", ":80".
+Result<HostPort> parse_host_port(std::string_view flag, std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  const std::string_view digits = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+  const auto port = parse_int(digits);
+  if (!port || *port < 0 || *port > 65'535) {
+    return make_error(ErrorCode::kInvalidArgument, std::string(flag) + " \"" + std::string(text) +
+                                                       "\" is not HOST:PORT, for example 127.0.0.1:7780");
+  }
+  std::string_view host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return HostPort{.host = host.empty() ? "0.0.0.0" : std::string(host), .port = static_cast<std::uint16_t>(*port)};
+}
+
+Result<int> run_gateway(Context& context, const GatewayFlags& flags) {
+  if (!context.hooks.gateway) {
+    return make_error(ErrorCode::kUnsupported, "this build of busbar has no gateway in it");
+  }
+  GatewayCommandOptions options{.routes_file = flags.routes,
+                                .access_log = flags.access_log,
+                                .log_level = flags.log_level,
+                                .log_file = flags.log_file};
+  TRY_ASSIGN(const HostPort listen,
+             parse_host_port("--listen", flags.listen.empty() ? "127.0.0.1:7780" : flags.listen));
+  // Beside the gateway's own port, unless told otherwise.
+  const HostPort beside{
+      .host = "127.0.0.1",
+      .port = static_cast<std::uint16_t>(listen.port == 0 || listen.port == 65'535 ? 0 : listen.port + 1)};
+  TRY_ASSIGN(const HostPort admin,
+             flags.admin.empty() ? Result<HostPort>(beside) : parse_host_port("--admin", flags.admin));
+  options.address = listen.host;
+  options.port = listen.port;
+  options.admin_address = admin.host;
+  options.admin_port = admin.port;
+  if (!flags.threads.empty()) {
+    const auto threads = parse_int(flags.threads);
+    if (!threads || *threads < 1 || *threads > 1024) {
+      return make_error(ErrorCode::kInvalidArgument,
+                        "--threads \"" + flags.threads + "\" is not a number from 1 to 1024");
+    }
+    options.threads = static_cast<std::size_t>(*threads);
+  }
+  options.state_dir = find_state_dir(context.global.state_dir, context.platform.environment, ::geteuid() == 0);
+  options.locate = [&context]() -> Result<net::HttpClientOptions> {
+    const FileReader reader = read_text_file;
+    TRY_ASSIGN(const Endpoint where, resolve_endpoint({.global = context.global,
+                                                       .environment = context.platform.environment,
+                                                       .read_file = reader,
+                                                       .is_root = ::geteuid() == 0}));
+    return net::HttpClientOptions{.base_url = where.url, .bearer_token = where.token};
+  };
+  return context.hooks.gateway(options);
+}
+
+}  // namespace
+
+Command gateway_command() {
+  auto flags = std::make_shared<GatewayFlags>();
+  return {
+      .name = "gateway",
+      .summary = "run the gateway of services",
+      .usage = "busbar gateway [flags]",
+      .details =
+          "Takes requests for services and passes them to their replicas: by the service's own host, by "
+          "/services/NAME/, or by the model that a call of OpenAI's form names. `busbar up` starts one; it keeps "
+          "serving while the server is away. SIGTERM ends it when the last request has its answer.",
+      .flags = {text_flag("--listen", "HOST:PORT", "where clients connect (default: 127.0.0.1:7780)", flags->listen),
+                text_flag("--admin", "HOST:PORT", "metrics and health (default: 127.0.0.1, the port after --listen)",
+                          flags->admin),
+                with_completion(text_flag("--routes", "FILE",
+                                          "a route table of its own (JSON) in place of a server's; "
+                                          "read again on SIGHUP",
+                                          flags->routes),
+                                Complete::kFiles),
+                with_completion(text_flag("--access-log", "FILE", "a JSON line for each request", flags->access_log),
+                                Complete::kFiles),
+                text_flag("--threads", "N", "threads of the data path (default: one a core)", flags->threads),
+                with_completion(text_flag("--log-level", "LEVEL", "debug, info, warning or error", flags->log_level),
+                                Complete::kWords, {"debug", "info", "warning", "error"}),
+                with_completion(
+                    text_flag("--log-file", "FILE", "where the log goes (default: standard error)", flags->log_file),
+                    Complete::kFiles)},
+      .examples = {{"busbar gateway", "for the server of this machine"},
+                   {"busbar gateway --listen 0.0.0.0:80 --access-log /var/log/busbar-access.log", "for everybody"},
+                   {"busbar gateway --routes routes.json", "without a server"}},
+      .run = [flags](Context& context) { return run_gateway(context, *flags); }};
+}
+
+}  // namespace busbar::cli

@@ -1,0 +1,164 @@
+"""Services through the gateway that `busbar up` starts: what a client sees while replicas start, change and die."""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import signal
+import threading
+import time
+import unittest
+import urllib.parse
+
+from harness import Server, needs_containers
+from test_services import endpoints, pid_listening_on, service
+
+
+class Clients:
+    """Threads that ask without a pause until told to stop, each on a kept connection; every answer is checked."""
+
+    def __init__(self, address, path, count=4):
+        self.address = address
+        self.path = path
+        self.stopping = threading.Event()
+        self.answers = []
+        self.failures = []
+        self.threads = [threading.Thread(target=self.ask) for _ in range(count)]
+
+    def ask(self):
+        connection = http.client.HTTPConnection(*self.address, timeout=60)
+        while not self.stopping.is_set():
+            try:
+                connection.request("GET", self.path)
+                answer = connection.getresponse()
+                body = answer.read().decode()
+                (self.answers if answer.status == 200 else self.failures).append(body)
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+                connection.close()
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def is_running(pid):
+    """An ended process that nobody has reaped yet does not run."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@needs_containers
+class Serving(unittest.TestCase):
+    def setUp(self):
+        self.server = Server("--cpu-cards", "4", "--set", "gateway=127.0.0.1:0")
+        self.addCleanup(self.close)
+        self.server.start()
+        info = json.loads((self.server.state_dir / "gateway.json").read_text())
+        url = urllib.parse.urlsplit(info["url"])
+        self.address = (url.hostname, url.port)
+        self.gateway_pid = info["pid"]
+
+    def close(self):
+        with contextlib.suppress(Exception):
+            for one in self.server.api("GET", "/v1/services")["services"]:
+                self.server.api("DELETE", f"/v1/services/{one['name']}")
+        self.server.close()
+        self.assertFalse(is_running(self.gateway_pid), "the gateway outlived its server's stop")
+
+    def apply(self, text):
+        return self.server.api("POST", "/v1/services", {"file": text, "file_name": "echo.yaml"})["service"]
+
+    def get(self, path="/services/echo/hello", **options):
+        connection = http.client.HTTPConnection(*self.address, timeout=60)
+        connection.request(options.pop("method", "GET"), path, **options)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    def routes_until(self, until, deadline_s=60):
+        end = time.monotonic() + deadline_s
+        while True:
+            table = self.server.api("GET", "/v1/routes")
+            if until(table):
+                return table
+            self.assertLess(time.monotonic(), end, f"still {table}\n{self.server.log()[-3000:]}")
+
+    def gateway_until_known(self):
+        """Until the gateway has the service: before that it has nothing to hold a request for."""
+        end = time.monotonic() + 60
+        while self.get("/services/echo/healthz")[0] == 404:
+            self.assertLess(time.monotonic(), end)
+
+    def test_the_first_request_starts_a_replica_and_is_answered(self):
+        self.apply(service(replicas="0..2", target=1))
+        routes = self.server.state_dir / "routes.json"
+        end = time.monotonic() + 60
+        while "echo" not in (routes.read_text() if routes.exists() else ""):
+            self.assertLess(time.monotonic(), end)
+        begin = time.monotonic()
+        status, body = self.get()
+        print(f"first request answered after {(time.monotonic() - begin) * 1000:.0f} ms, from zero replicas", flush=True)
+        self.assertEqual(status, 200, body)
+        self.assertIn("by echo-1", body)
+        # More at once than one replica should have: a second one comes.
+        with Clients(self.address, "/services/echo/slow?ms=50", count=4) as clients:
+            self.routes_until(lambda table: len(endpoints(table)) == 2)
+        self.assertEqual(clients.failures, [])
+
+    def test_an_update_fails_no_request(self):
+        self.apply(service(replicas="2", env={"VERSION": "one"}))
+        self.routes_until(lambda table: len(endpoints(table)) == 2)
+        self.gateway_until_known()
+        with Clients(self.address, "/services/echo/hello") as clients:
+            self.apply(service(replicas="2", env={"VERSION": "two"}))
+            self.routes_until(lambda table: [one["revision"] for one in endpoints(table)] == [2, 2]
+                              and len(table["services"][0]["endpoints"]) == 2)
+            seen = len(clients.answers)
+            while len(clients.answers) < seen + 20:
+                self.assertEqual(clients.failures, [])
+        self.assertEqual(clients.failures, [])
+        self.assertTrue(clients.answers[0].endswith(" one\n"), clients.answers[0])
+        self.assertTrue(clients.answers[-1].endswith(" two\n"), clients.answers[-1])
+
+    def test_a_killed_replica_fails_no_idempotent_request(self):
+        self.apply(service(replicas="2"))
+        table = self.routes_until(lambda table: len(endpoints(table)) == 2)
+        self.gateway_until_known()
+        with Clients(self.address, "/services/echo/hello") as clients:
+            while len(clients.answers) < 50:
+                self.assertEqual(clients.failures, [])
+            os.kill(pid_listening_on(endpoints(table)[0]["port"]), signal.SIGKILL)
+            self.routes_until(lambda table: sorted(one["replica"] for one in endpoints(table)) == ["echo-2", "echo-3"])
+        self.assertEqual(clients.failures, [])
+
+    def test_a_killed_server_fails_no_request_and_its_gateway_is_taken_over(self):
+        self.apply(service(replicas="2"))
+        self.routes_until(lambda table: len(endpoints(table)) == 2)
+        self.gateway_until_known()
+        with Clients(self.address, "/services/echo/hello") as clients:
+            while len(clients.answers) < 50:
+                self.assertEqual(clients.failures, [])
+            self.server.kill9()
+            seen = len(clients.answers)
+            while len(clients.answers) < seen + 200:
+                self.assertEqual(clients.failures, [])
+            self.server.start()
+            # It hears of what the new server does: so it found it.
+            self.server.api("POST", "/v1/services/echo/scale?replicas=1")
+            self.routes_until(lambda table: len(table["services"][0]["endpoints"]) == 1)
+        self.assertEqual(clients.failures, [])
+        info = json.loads((self.server.state_dir / "gateway.json").read_text())
+        self.assertEqual(info["pid"], self.gateway_pid)
+
+
+if __name__ == "__main__":
+    unittest.main()
