@@ -9,7 +9,6 @@
 namespace busbar::chip {
 namespace {
 
-
 Json strings(const std::vector<std::string>& values) {
   Json::Array items(values.begin(), values.end());
   return Json::array(std::move(items));
