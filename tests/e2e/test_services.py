@@ -10,12 +10,14 @@ import urllib.request
 
 from harness import BINARY, ROOT, ApiError, Server, needs_containers
 
-ECHO = BINARY.parent / "busbar-echo-service"
+# Containers do not see every place that a checkout may lie in: /tmp is their own.
+VOLUME = f"{BINARY.parent}:/opt/busbar-test:ro"
+ECHO = "/opt/busbar-test/busbar-echo-service"
 
 
 def service(name="echo", replicas="1", env=None, run=None, **fields):
     return json.dumps({"name": name, "type": "service", "run": run or f"exec {ECHO}", "env": env or {},
-                       "workdir": "/",
+                       "workdir": "/", "volumes": [VOLUME],
                        "service": {"replicas": replicas, "health": "/healthz", "drain": "5s", **fields}})
 
 
