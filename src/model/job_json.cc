@@ -11,10 +11,10 @@ namespace busbar::model {
 namespace {
 
 using internal::kMaxInt;
+using internal::kMaxU32;
 using internal::milli_to_json;
 using internal::ObjectReader;
 
-constexpr std::int64_t kMaxU32 = std::numeric_limits<std::uint32_t>::max();
 constexpr std::int64_t kMinI32 = std::numeric_limits<std::int32_t>::min();
 constexpr std::int64_t kMaxI32 = std::numeric_limits<std::int32_t>::max();
 

@@ -10,11 +10,10 @@
 namespace busbar::model {
 namespace {
 
+using internal::kMaxInt;
+using internal::kMaxU32;
 using internal::milli_to_json;
 using internal::ObjectReader;
-
-constexpr std::int64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
-constexpr std::int64_t kMaxU32 = std::numeric_limits<std::uint32_t>::max();
 
 Json texts(const std::vector<std::string>& values) {
   Json list = Json::array();

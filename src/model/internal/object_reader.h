@@ -14,6 +14,7 @@
 namespace busbar::model::internal {
 
 inline constexpr std::int64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
+inline constexpr std::int64_t kMaxU32 = std::numeric_limits<std::uint32_t>::max();
 
 /// Reads the members of one JSON object, each at most once, and keeps the first error. Reading goes on after an error
 /// with fallbacks, so callers write straight-line code and ask `finish()` at the end. Borrows `json`.
