@@ -2,7 +2,7 @@
 """The gateway beside nginx and haproxy (Debian's), in the same run on the same backend: CPU time a request, and memory of an
 idle connection.
 
-    bench/gateway/compare.py [--seconds 10] [--rounds 5] [--connections 64] [--idle 20000] [--json]
+    bench/gateway/compare.py [--seconds 10] [--rounds 5] [--connections 64] [--idle 4000] [--json]
 
 Needs nginx-light, haproxy and wrk (apt-get install). Each proxy has one thread; runs alternate, medians are shown, and
 ratios to nginx are what counts: machines differ and are noisy. CPU time is what the kernel accounts to the proxy's process.
@@ -49,7 +49,7 @@ class Proxy:
     def __init__(self, name, argv, port, cwd):
         self.name = name
         self.port = port
-        self.process = subprocess.Popen(argv, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(argv, cwd=cwd, stdout=subprocess.DEVNULL)
         wait_for(port)
 
     def pids(self):
@@ -102,7 +102,7 @@ http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600;
         (directory / "haproxy.cfg").write_text(f"""
 global
   nbthread 1
-  maxconn 100000
+  maxconn 9000
 defaults
   mode http
   timeout client 600s
@@ -160,7 +160,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--idle", type=int, default=20_000)
+    parser.add_argument("--idle", type=int, default=4_000)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     for program in ("nginx", "wrk"):
