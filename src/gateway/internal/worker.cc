@@ -20,6 +20,7 @@ namespace {
 constexpr std::uint32_t kEdgeEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 constexpr int kEventsAtOnce = 512;
 constexpr int kAcceptsAtOnce = 256;
+constexpr std::int64_t kLingerMs = 2'000;
 constexpr std::int64_t kFreshGraceMs = 1'000;
 
 std::int64_t monotonic_us() {
@@ -200,6 +201,52 @@ void Worker::accept_clients(Socket& listener) {
     }
     timers_.arm(client, now_us_ / 1000 + settings_.idle_timeout_ms);
   }
+}
+
+// The answer is out but the request was not read to its end: closing at once would reset the connection and take the
+// answer with it (RFC 9112 §9.6).
+void Worker::linger(Client& client) {
+  client.is_lingering = true;
+  shutdown(client.fd, SHUT_WR);
+  timers_.disarm(client);
+  timers_.arm(client, now_us_ / 1000 + kLingerMs);
+  client.is_readable = true;
+  read_lingering(client);
+}
+
+void Worker::read_lingering(Client& client) {
+  while (client.is_readable) {
+    const ssize_t count = recv(client.fd, scratch_.get(), kScratchBytes, 0);
+    if (count < 0 && errno == EAGAIN) {
+      client.is_readable = false;
+      return;
+    }
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) {
+      close_client(client);
+      return;
+    }
+  }
+}
+
+void Worker::client_gone(Client& client) {
+  if (client.exchange != nullptr && client.exchange->service != nullptr &&
+      client.exchange->response_phase != ResponsePhase::kComplete &&
+      client.exchange->response_phase != ResponsePhase::kTunnel) {
+    client.exchange->service->counters->aborted.add(1);
+    if (client.exchange->status == 0) client.exchange->status = 499;
+  }
+  close_client(client);
+}
+
+void Worker::close_client(Client& client) {
+  if (client.fd < 0) return;
+  if (client.exchange != nullptr) end_exchange(*client.exchange);
+  timers_.disarm(client);
+  close(client.fd);
+  client.fd = -1;
+  counters_.clients.fetch_sub(1, std::memory_order_relaxed);
+  closed_clients_.push_back(&client);
 }
 
 void Worker::take_mail() {

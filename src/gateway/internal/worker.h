@@ -76,10 +76,14 @@ class Worker {
   const WorkerCounters& counters() const { return counters_; }
 
  private:
-  // worker.cc: the loop, accepting, tables
+  // worker.cc: the loop, connections of clients, tables
   bool add_to_epoll(Socket& socket);
   void handle(Socket& socket, std::uint32_t events);
   void accept_clients(Socket& listener);
+  void linger(Client& client);
+  void read_lingering(Client& client);
+  void close_client(Client& client);
+  void client_gone(Client& client);
   void take_mail();
   void apply(std::shared_ptr<const Directory> directory);
   void forget_unlisted();
@@ -104,10 +108,6 @@ class Worker {
   bool put_body(Exchange& exchange, std::string_view bytes);
   void finish_body(Exchange& exchange);
   void continue_body(Exchange& exchange);
-  void linger(Client& client);
-  void read_lingering(Client& client);
-  void close_client(Client& client);
-  void client_gone(Client& client);
   bool flush_client(Exchange& exchange);
   bool send_client(Exchange& exchange, std::string_view head, std::string_view body);
   Exchange& exchange_of(Client& client);

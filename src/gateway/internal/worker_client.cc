@@ -2,7 +2,6 @@
 
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,7 +15,6 @@ namespace {
 
 /// Reads for one connection before the next gets its turn.
 constexpr int kReadsAtOnce = 64;
-constexpr std::int64_t kLingerMs = 2'000;
 constexpr std::string_view kServicePrefix = "/services/";
 constexpr std::size_t kKeptBytes = 64 << 10;
 
@@ -458,52 +456,6 @@ bool Worker::send_client(Exchange& exchange, std::string_view head, std::string_
   const std::size_t of_body = sent > head.size() ? sent - head.size() : 0;
   if (of_body < body.size()) exchange.pending.append(body.substr(of_body));
   return true;
-}
-
-// The answer is out but the request was not read to its end: closing at once would reset the connection and take the
-// answer with it (RFC 9112 §9.6).
-void Worker::linger(Client& client) {
-  client.is_lingering = true;
-  shutdown(client.fd, SHUT_WR);
-  timers_.disarm(client);
-  timers_.arm(client, now_us_ / 1000 + kLingerMs);
-  client.is_readable = true;
-  read_lingering(client);
-}
-
-void Worker::read_lingering(Client& client) {
-  while (client.is_readable) {
-    const ssize_t count = recv(client.fd, scratch_.get(), kScratchBytes, 0);
-    if (count < 0 && errno == EAGAIN) {
-      client.is_readable = false;
-      return;
-    }
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) {
-      close_client(client);
-      return;
-    }
-  }
-}
-
-void Worker::client_gone(Client& client) {
-  if (client.exchange != nullptr && client.exchange->service != nullptr &&
-      client.exchange->response_phase != ResponsePhase::kComplete &&
-      client.exchange->response_phase != ResponsePhase::kTunnel) {
-    client.exchange->service->counters->aborted.add(1);
-    if (client.exchange->status == 0) client.exchange->status = 499;
-  }
-  close_client(client);
-}
-
-void Worker::close_client(Client& client) {
-  if (client.fd < 0) return;
-  if (client.exchange != nullptr) end_exchange(*client.exchange);
-  timers_.disarm(client);
-  close(client.fd);
-  client.fd = -1;
-  counters_.clients.fetch_sub(1, std::memory_order_relaxed);
-  closed_clients_.push_back(&client);
 }
 
 }  // namespace busbar::gateway::internal
