@@ -10,7 +10,6 @@ ratios to nginx are what counts: machines differ and are noisy. CPU time is what
 
 import argparse
 import json
-import os
 import pathlib
 import re
 import resource
@@ -20,110 +19,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUSBAR = pathlib.Path(os.environ.get("BUSBAR_BIN", ROOT / "build" / "release" / "bin" / "busbar"))
-ANSWER = "hello, this is a small answer\\n"
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port):
-    end = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            if time.monotonic() > end:
-                raise
-
-
-class Proxy:
-    def __init__(self, name, argv, port, cwd):
-        self.name = name
-        self.port = port
-        self.process = subprocess.Popen(argv, cwd=cwd, stdout=subprocess.DEVNULL)
-        wait_for(port)
-
-    def pids(self):
-        found = [self.process.pid]
-        for pid in found:
-            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            found += [int(child) for child in children]
-        return found
-
-    def cpu_s(self):
-        total = 0
-        for pid in self.pids():
-            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / TICKS
-
-    def private_bytes(self):
-        total = 0
-        for pid in self.pids():
-            for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Private_"):
-                    total += int(line.split()[1]) * 1024
-        return total
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-
-
-def start_all(directory, connections):
-    backend = free_port()
-    (directory / "backend.conf").write_text(f"""
-worker_processes 1; pid {directory}/backend.pid; error_log {directory}/backend.err; daemon off;
-events {{ worker_connections 65536; }}
-http {{ access_log off; keepalive_requests 1000000000; server {{ listen 127.0.0.1:{backend} backlog=4096;
-  location / {{ return 200 "{ANSWER}"; }} }} }}""")
-    started = [Proxy("backend", ["nginx", "-c", str(directory / "backend.conf")], backend, directory)]
-    port = free_port()
-    (directory / "nginx.conf").write_text(f"""
-worker_processes 1; worker_rlimit_nofile 200000; pid {directory}/nginx.pid; error_log {directory}/nginx.err; daemon off;
-events {{ worker_connections 100000; }}
-http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600;
-  upstream replicas {{ server 127.0.0.1:{backend}; keepalive 256; keepalive_requests 1000000000; }}
-  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ proxy_pass http://replicas; proxy_http_version 1.1;
-    proxy_set_header Connection ""; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-    proxy_set_header X-Forwarded-Proto http; }} }} }}""")
-    started.append(Proxy("nginx", ["nginx", "-c", str(directory / "nginx.conf")], port, directory))
-    if shutil.which("haproxy"):
-        port = free_port()
-        (directory / "haproxy.cfg").write_text(f"""
-global
-  nbthread 1
-  maxconn 9000
-defaults
-  mode http
-  timeout client 600s
-  timeout server 600s
-  timeout connect 5s
-  option forwardfor
-  http-reuse always
-frontend in
-  bind 127.0.0.1:{port} backlog 4096
-  default_backend replicas
-backend replicas
-  server one 127.0.0.1:{backend}
-""")
-        started.append(Proxy("haproxy", ["haproxy", "-f", str(directory / "haproxy.cfg")], port, directory))
-    port = free_port()
-    (directory / "routes.json").write_text(json.dumps({"version": 1, "services": [
-        {"name": "s", "hosts": ["127.0.0.1"], "limits": {"concurrency": connections * 2, "waiting": 0},
-         "endpoints": [{"replica": "s-1", "address": "127.0.0.1", "port": backend}]}]}))
-    started.append(Proxy("busbar", [str(BUSBAR), "gateway", "--listen", f"127.0.0.1:{port}", "--threads", "1", "--routes",
-                                    str(directory / "routes.json"), "--admin", "127.0.0.1:0"], port, directory))
-    return started
+from peers import start_nginx_backend, start_proxies
 
 
 def load(proxy, seconds, connections):
@@ -169,9 +66,10 @@ def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="bb-bench-") as name:
-        started = start_all(pathlib.Path(name), options.connections)
+        started = [start_nginx_backend(pathlib.Path(name))]
         try:
-            proxies = started[1:]
+            proxies = start_proxies(pathlib.Path(name), started[0].port, options.connections * 2)
+            started += proxies
             cpu = {proxy.name: [] for proxy in proxies}
             for _ in range(options.rounds):
                 for proxy in proxies:

@@ -73,6 +73,11 @@ Result<void> LoadClient::hold_connections() {
 }
 
 Result<void> LoadClient::play_arrivals() {
+  if (options_.waits_for_start) {
+    // Whoever started several of us says when all have what they hold.
+    fmt::print(stderr, "ready\n");
+    static_cast<void>(std::getchar());
+  }
   begin_ns_ += now_ns();
   std::size_t next = 0;
   const std::int64_t end_ns = (arrivals_.empty() ? 0 : arrivals_.back().due_ns) + kPatienceNs;
@@ -123,12 +128,13 @@ Result<std::uint32_t> LoadClient::open() {
   if (fd < 0) return tl::unexpected(os::errno_error(fmt::format("socket, with {} open", open_), errno));
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (options_.sources > 1) {
+  if (options_.hold > 0) {
     // The port is chosen at connect(), when the whole four-tuple is known: more than one to a port and address.
     ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     sockaddr_in from = {};
     from.sin_family = AF_INET;
-    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + static_cast<std::uint32_t>(opened_ever_ % options_.sources));
+    from.sin_addr.s_addr = htonl((INADDR_LOOPBACK & ~255U) + options_.first_source +
+                                 static_cast<std::uint32_t>(opened_ever_ % options_.sources));
     if (::bind(fd, reinterpret_cast<sockaddr*>(&from), sizeof from) != 0) {
       const Error error = os::errno_error("bind of a source address", errno);
       ::close(fd);

@@ -90,7 +90,7 @@ std::vector<Arrival> draw_arrivals(const LoadOptions& options) {
   double due_s = 0;
   while (due_s < options.seconds) {
     arrivals.push_back(
-        {.due_ns = static_cast<std::int64_t>(due_s * kSecondNs), .prompt_tokens = 32, .output_tokens = 64});
+        {.due_ns = static_cast<std::int64_t>(due_s * kSecondNs), .prompt_tokens = 32, .output_tokens = options.tokens});
     state = mix64(state + 1);
     // Exponential distances by inversion; the draw is never 0.
     const double draw = (static_cast<double>(state >> 11) + 0.5) / static_cast<double>(std::uint64_t{1} << 53);
@@ -110,6 +110,7 @@ Result<LoadOptions> parse_load_options(int argc, const char* const* argv) {
   app.add_option("--host", options.host_header, "value of the Host field");
   app.add_option("--model", options.model, "POST chat completions for this model");
   app.add_flag("--stream", options.is_stream, "ask for the completion as a stream of events");
+  app.add_option("--tokens", options.tokens, "of an answer, without a trace");
   app.add_option("--body", options.body_bytes, "POST of so many bytes");
   app.add_option("--trace", options.trace_file, "when and how large: TIMESTAMP,ContextTokens,GeneratedTokens");
   app.add_option("--speed", options.speed, "plays the trace so many times as fast")->check(CLI::PositiveNumber);
@@ -119,7 +120,10 @@ Result<LoadOptions> parse_load_options(int argc, const char* const* argv) {
   app.add_option("--seed", options.seed, "of the arrivals");
   app.add_option("--connections", options.connections, "at most so many at once")->check(CLI::Range(1, 1'000'000));
   app.add_option("--hold", options.hold, "open so many first, each with one request, and keep them");
-  app.add_option("--sources", options.sources, "source addresses, 127.0.0.2 and following")->check(CLI::Range(1, 200));
+  app.add_option("--sources", options.sources, "source addresses in a row")->check(CLI::Range(1, 200));
+  app.add_option("--first-source", options.first_source, "127.0.0.N")->check(CLI::Range(1, 254));
+  app.add_flag("--wait", options.waits_for_start,
+               "when what is held is open: \"ready\" on stderr, then waits for a line");
   app.add_flag("--json", options.is_json, "the result as JSON");
   try {
     app.parse(argc, argv);

@@ -22,6 +22,7 @@ struct LoadOptions {
   std::string host_header = "";  ///< "": host and port.
   std::string model = "";        ///< Not "": POST of a chat completion for it, else GET.
   bool is_stream = false;
+  std::uint32_t tokens = 64;   ///< Of an answer, without a trace.
   std::size_t body_bytes = 0;  ///< Not 0: POST of so many bytes.
 
   std::string trace_file = "";  ///< CSV, also as .xz: TIMESTAMP,ContextTokens,GeneratedTokens
@@ -33,7 +34,9 @@ struct LoadOptions {
 
   std::size_t connections = 1000;  ///< At most so many at once; more requests wait, and their wait counts.
   std::size_t hold = 0;            ///< Not 0: so many connections are opened first, each served once, and stay open.
-  std::uint32_t sources = 1;       ///< Addresses 127.0.0.2 ... that they come from: a source has 64 k ports.
+  std::uint32_t sources = 1;       ///< Addresses that they come from: a source has 64 k ports.
+  std::uint32_t first_source = 2;  ///< 127.0.0.N
+  bool waits_for_start = false;    ///< After opening: says "ready" on stderr and waits for a line on stdin.
   bool is_json = false;
 };
 
