@@ -65,7 +65,8 @@ Result<void> run_gateway(const cli::GatewayCommandOptions& options) {
                                       .port = options.port,
                                       .threads = options.threads,
                                       .access_log = options.access_log,
-                                      .name = fmt::format("gateway-{}-{}", getpid(), options.port)}));
+                                      .name = fmt::format("gateway-{}-{}", getpid(), options.port),
+                                      .idle_timeout_ms = options.idle_timeout_ms}));
   std::unique_ptr<gateway::RouteFeed> feed;
   if (!options.routes_file.empty()) {
     TRY(load_routes(*gateway, options.routes_file));

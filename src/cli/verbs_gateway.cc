@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "base/units.h"
 #include "cli/context.h"
 
 namespace busbar::cli {
@@ -16,6 +17,7 @@ struct GatewayFlags {
   std::string routes = {};
   std::string access_log = {};
   std::string threads = {};
+  std::string idle_timeout = "75s";
   std::string log_level = "info";
   std::string log_file = {};
 };
@@ -67,6 +69,7 @@ Result<int> run_gateway(Context& context, const GatewayFlags& flags) {
     }
     options.threads = static_cast<std::size_t>(*threads);
   }
+  TRY_ASSIGN(options.idle_timeout_ms, parse_duration_ms(flags.idle_timeout));
   options.state_dir = find_state_dir(context.global.state_dir, context.platform.environment, ::geteuid() == 0);
   options.locate = [&context]() -> Result<net::HttpClientOptions> {
     const FileReader reader = read_text_file;
@@ -102,6 +105,8 @@ Command gateway_command() {
                 with_completion(text_flag("--access-log", "FILE", "a JSON line for each request", flags->access_log),
                                 Complete::kFiles),
                 text_flag("--threads", "N", "threads of the data path (default: one a core)", flags->threads),
+                text_flag("--idle-timeout", "TIME", "closes a client's connection after so long without a request",
+                          flags->idle_timeout),
                 with_completion(text_flag("--log-level", "LEVEL", "debug, info, warning or error", flags->log_level),
                                 Complete::kWords, {"debug", "info", "warning", "error"}),
                 with_completion(
