@@ -350,6 +350,57 @@ std::vector<Route> service_routes() {
   };
 }
 
+Parameter path_tenant() {
+  return {.name = "tenant", .is_in_path = true, .type = "string", .text = "The tenant's name."};
+}
+
+std::vector<Route> caller_routes() {
+  return {
+      {.operation = Operation::kListKeys,
+       .method = "GET",
+       .path = "/v1/keys",
+       .summary = "Keys of callers of services; never their texts",
+       .parameters = {},
+       .request_schema = {},
+       .answer_schema = "KeyList"},
+      {.operation = Operation::kCreateKey,
+       .method = "POST",
+       .path = "/v1/keys",
+       .summary = "Make a key; its text is in this answer only",
+       .parameters = {},
+       .request_schema = "KeyRequest",
+       .answer_schema = "KeyStatus"},
+      {.operation = Operation::kRevokeKey,
+       .method = "DELETE",
+       .path = "/v1/keys/{key}",
+       .summary = "Let a key in no more",
+       .parameters = {{.name = "key", .is_in_path = true, .type = "string", .text = "Its id, or its name."}},
+       .request_schema = {},
+       .answer_schema = "KeyStatus"},
+      {.operation = Operation::kListTenants,
+       .method = "GET",
+       .path = "/v1/tenants",
+       .summary = "Who shares services, with weights and limits",
+       .parameters = {},
+       .request_schema = {},
+       .answer_schema = "TenantList"},
+      {.operation = Operation::kPutTenant,
+       .method = "PUT",
+       .path = "/v1/tenants/{tenant}",
+       .summary = "Set a tenant's weight and limits",
+       .parameters = {path_tenant()},
+       .request_schema = "TenantRequest",
+       .answer_schema = "TenantStatus"},
+      {.operation = Operation::kDeleteTenant,
+       .method = "DELETE",
+       .path = "/v1/tenants/{tenant}",
+       .summary = "Back to weight 1 and no limits; its keys stay",
+       .parameters = {path_tenant()},
+       .request_schema = {},
+       .answer_schema = "TenantStatus"},
+  };
+}
+
 std::vector<Route> state_routes() {
   return {
       {.operation = Operation::kListSecrets,
@@ -396,7 +447,7 @@ std::vector<Route> state_routes() {
 
 std::vector<Route> all_routes() {
   std::vector<Route> all = server_routes();
-  for (std::vector<Route> part : {job_routes(), cluster_routes(), service_routes(), state_routes()}) {
+  for (std::vector<Route> part : {job_routes(), cluster_routes(), service_routes(), caller_routes(), state_routes()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

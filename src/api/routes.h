@@ -50,6 +50,12 @@ enum class Operation {
   kGetRoutes,
   kWatchRoutes,
   kDemand,
+  kListKeys,
+  kCreateKey,
+  kRevokeKey,
+  kListTenants,
+  kPutTenant,
+  kDeleteTenant,
   kListSecrets,
   kPutSecret,
   kDeleteSecret,
@@ -92,7 +98,9 @@ struct Route {
 /// GET /v1/services/{service} · kApplyService POST /v1/services · kDeleteService DELETE /v1/services/{service} ·
 /// kScaleService POST /v1/services/{service}/scale (replicas) · kRollBackService POST
 /// /v1/services/{service}/rollback · kGetRoutes GET /v1/routes · kWatchRoutes GET /v1/routes/watch (SSE: `routes`) ·
-/// kDemand POST /v1/demand (204) · kListSecrets GET /v1/secrets · kPutSecret PUT
+/// kDemand POST /v1/demand (204) · kListKeys GET /v1/keys · kCreateKey POST /v1/keys · kRevokeKey DELETE
+/// /v1/keys/{key} · kListTenants GET /v1/tenants · kPutTenant PUT /v1/tenants/{tenant} · kDeleteTenant DELETE
+/// /v1/tenants/{tenant} · kListSecrets GET /v1/secrets · kPutSecret PUT
 /// /v1/secrets/{secret} (body: the value, application/octet-stream) · kDeleteSecret DELETE /v1/secrets/{secret} ·
 /// kExportJournal GET /v1/journal (application/octet-stream) · kBackup GET /v1/backup (application/octet-stream).
 /// `{job}` is an id or a name (the newest job of that name).

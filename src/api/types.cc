@@ -114,6 +114,24 @@ Json to_json(const EventStatus& value) {
 Json to_json(const EventList& value) {
   return write_object(value);
 }
+Json to_json(const KeyRequest& value) {
+  return write_object(value);
+}
+Json to_json(const KeyStatus& value) {
+  return write_object(value);
+}
+Json to_json(const KeyList& value) {
+  return write_object(value);
+}
+Json to_json(const TenantRequest& value) {
+  return write_object(value);
+}
+Json to_json(const TenantStatus& value) {
+  return write_object(value);
+}
+Json to_json(const TenantList& value) {
+  return write_object(value);
+}
 Json to_json(const SecretStatus& value) {
   return write_object(value);
 }
@@ -159,6 +177,12 @@ template Result<ReservationStatus> from_json(const Json& json);
 template Result<ReservationList> from_json(const Json& json);
 template Result<EventStatus> from_json(const Json& json);
 template Result<EventList> from_json(const Json& json);
+template Result<KeyRequest> from_json(const Json& json);
+template Result<KeyStatus> from_json(const Json& json);
+template Result<KeyList> from_json(const Json& json);
+template Result<TenantRequest> from_json(const Json& json);
+template Result<TenantStatus> from_json(const Json& json);
+template Result<TenantList> from_json(const Json& json);
 template Result<SecretStatus> from_json(const Json& json);
 template Result<SecretList> from_json(const Json& json);
 template Result<LogLine> from_json(const Json& json);
@@ -167,6 +191,8 @@ template Result<ServerStatus> from_json(const Json& json);
 template Result<SubmitRequest> from_json_strict(const Json& json);
 template Result<QueueRequest> from_json_strict(const Json& json);
 template Result<QueueDiffRequest> from_json_strict(const Json& json);
+template Result<KeyRequest> from_json_strict(const Json& json);
+template Result<TenantRequest> from_json_strict(const Json& json);
 template Result<ReservationRequest> from_json_strict(const Json& json);
 
 }  // namespace busbar::api

@@ -393,6 +393,57 @@ struct SecretList {
   friend bool operator==(const SecretList&, const SecretList&) = default;
 };
 
+/// POST /v1/keys
+struct KeyRequest {
+  std::string name = {};
+  std::string tenant = {};                 ///< Whose limits and share it counts to; empty: the user's own.
+  std::vector<std::string> services = {};  ///< Empty: all that let its tenant in.
+  std::string requests = {};               ///< "10/s"; empty: no bound of its own.
+  std::string tokens = {};                 ///< "50000/m"
+  friend bool operator==(const KeyRequest&, const KeyRequest&) = default;
+};
+
+/// A key without its text, which only the answer to its making holds.
+struct KeyStatus {
+  std::string id = {};
+  std::string name = {};
+  std::string user = {};
+  std::string tenant = {};
+  std::vector<std::string> services = {};
+  std::string requests = {};
+  std::string tokens = {};
+  TimeMs created_ms = 0;
+  std::string key = {};  ///< Only in the answer to POST /v1/keys.
+  friend bool operator==(const KeyStatus&, const KeyStatus&) = default;
+};
+
+struct KeyList {
+  std::vector<KeyStatus> keys = {};  ///< By name.
+  friend bool operator==(const KeyList&, const KeyList&) = default;
+};
+
+/// PUT /v1/tenants/{tenant}
+struct TenantRequest {
+  std::int64_t weight = 1;
+  std::string requests = {};
+  std::string tokens = {};
+  friend bool operator==(const TenantRequest&, const TenantRequest&) = default;
+};
+
+struct TenantStatus {
+  std::string name = {};
+  std::int64_t weight = 1;
+  std::string requests = {};
+  std::string tokens = {};
+  std::uint32_t keys = 0;
+  friend bool operator==(const TenantStatus&, const TenantStatus&) = default;
+};
+
+struct TenantList {
+  std::vector<TenantStatus> tenants = {};  ///< By name: those described, and those that keys name.
+  friend bool operator==(const TenantList&, const TenantList&) = default;
+};
+
 /// One line of a task's output: `line` events of GET /v1/jobs/{job}/logs.
 struct LogLine {
   std::uint32_t task = 0;
@@ -453,6 +504,12 @@ Json to_json(const ReservationStatus& value);
 Json to_json(const ReservationList& value);
 Json to_json(const EventStatus& value);
 Json to_json(const EventList& value);
+Json to_json(const KeyRequest& value);
+Json to_json(const KeyStatus& value);
+Json to_json(const KeyList& value);
+Json to_json(const TenantRequest& value);
+Json to_json(const TenantStatus& value);
+Json to_json(const TenantList& value);
 Json to_json(const SecretStatus& value);
 Json to_json(const SecretList& value);
 Json to_json(const LogLine& value);

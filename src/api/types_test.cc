@@ -96,6 +96,12 @@ TEST(ApiTypes, EveryTypeSurvivesItsJson) {
   expect_round_trip<ReservationList>();
   expect_round_trip<EventStatus>();
   expect_round_trip<EventList>();
+  expect_round_trip<KeyRequest>();
+  expect_round_trip<KeyStatus>();
+  expect_round_trip<KeyList>();
+  expect_round_trip<TenantRequest>();
+  expect_round_trip<TenantStatus>();
+  expect_round_trip<TenantList>();
   expect_round_trip<SecretStatus>();
   expect_round_trip<SecretList>();
   expect_round_trip<LogLine>();

@@ -135,5 +135,35 @@ TEST_F(ServicesVerbs, ChangeByOneRequestEach) {
                                       "DELETE /v1/services/chat"}));
 }
 
+TEST_F(ServicesVerbs, KeysAreListedWithoutTheirTextsAndShownOnce) {
+  const api::KeyStatus app{.id = "0123456789ab",
+                           .name = "app",
+                           .user = "ada",
+                           .tenant = "research",
+                           .services = {"chat", "vad"},
+                           .tokens = "50000/m",
+                           .created_ms = kNow - 60'000};
+  server_.on_json("GET /v1/keys", api::to_json(api::KeyList{{app, {.id = "ba", .name = "x", .tenant = "sales"}}}));
+  server_.on_json("GET /v1/tenants",
+                  api::to_json(api::TenantList{{{.name = "research", .weight = 4, .tokens = "1000000/m", .keys = 1}}}));
+  api::KeyStatus made = app;
+  made.key = "bbk_secret";
+  server_.on_json("POST /v1/keys", api::to_json(made), 201);
+  testing::expect_golden("keys.txt", run({"keys"}).out + "\n" + run({"tenants"}).out);
+  const auto created = run({"keys", "create", "app", "--tenant", "research", "--service", "chat", "--tokens", "9/m"});
+  EXPECT_EQ(created.exit_code, 0) << created.err;
+  EXPECT_EQ(created.out, "bbk_secret\n");
+  EXPECT_EQ(server_.body_of("POST /v1/keys"),
+            R"({"name":"app","tenant":"research","services":["chat"],"requests":"","tokens":"9/m"})");
+}
+
+TEST_F(ServicesVerbs, ATenantKeepsWhatIsNotGiven) {
+  server_.on_json("GET /v1/tenants",
+                  api::to_json(api::TenantList{{{.name = "research", .weight = 4, .requests = "5/s"}}}));
+  server_.on_json("PUT /v1/tenants/research", api::to_json(api::TenantStatus{.name = "research"}));
+  EXPECT_EQ(run({"tenants", "set", "research", "--tokens", "7/h"}).exit_code, 0);
+  EXPECT_EQ(server_.body_of("PUT /v1/tenants/research"), R"({"weight":4,"requests":"5/s","tokens":"7/h"})");
+}
+
 }  // namespace
 }  // namespace busbar::cli

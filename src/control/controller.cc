@@ -35,6 +35,12 @@ void append(store::Transaction& to, store::Transaction from) {
   }
   move_all(to.services, from.services);
   move_all(to.removed_services, from.removed_services);
+  for (const store::CallerRow& row : from.callers) std::erase(to.removed_callers, std::pair(row.kind, row.name));
+  for (const auto& gone : from.removed_callers) {
+    std::erase_if(to.callers, [&gone](const store::CallerRow& row) { return std::pair(row.kind, row.name) == gone; });
+  }
+  move_all(to.callers, from.callers);
+  move_all(to.removed_callers, from.removed_callers);
   move_all(to.meta, from.meta);
   if (from.snapshot) {
     to.snapshot = std::move(from.snapshot);

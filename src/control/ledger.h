@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "chip/builtin_catalogue.h"
+#include "control/callers.h"
 #include "control/job_record.h"
 #include "control/services.h"
 #include "engine/engine.h"
@@ -118,6 +119,11 @@ class Ledger final : private ReplicaJobs {
   Result<api::ServiceStatus> remove_service(const std::string& name);
   Result<api::ServiceStatus> scale_service(const std::string& name, std::uint32_t min, std::uint32_t max);
   Result<api::ServiceStatus> roll_back_service(const std::string& name);
+  Result<api::KeyStatus> create_key(const api::KeyRequest& request, const NewKey& key, const std::string& user);
+  Result<api::KeyStatus> revoke_key(const std::string& id_or_name, const std::string& actor);
+  Result<api::TenantStatus> put_tenant(const std::string& name, const api::TenantRequest& request,
+                                       const std::string& actor);
+  Result<api::TenantStatus> remove_tenant(const std::string& name, const std::string& actor);
   void on_demand(const route::Demand& demand) { services_.on_demand(demand, now_ms()); }
   void on_health(const std::string& endpoint, bool is_ready, const std::string& detail) {
     services_.on_health(endpoint, is_ready, detail, now_ms());
@@ -150,6 +156,7 @@ class Ledger final : private ReplicaJobs {
   std::vector<api::NodeStatus> node_statuses() const;
   api::ReservationList reservations() const;
   const Services& services() const { return services_; }
+  const Callers& callers() const { return callers_; }
   Result<api::ServiceStatus> service_status(const std::string& name) const;
   api::ServiceList list_services() const;
   std::uint64_t sequence() const { return sequence_; }
@@ -204,6 +211,7 @@ class Ledger final : private ReplicaJobs {
   Result<void> recover_services();
   void run_services();
   void take_service_changes();
+  void take_caller_changes();
 
   TimeMs now_ms() const;
 
@@ -223,6 +231,7 @@ class Ledger final : private ReplicaJobs {
   Step step_;
   std::set<model::JobId> dirty_jobs_;
   Services services_;
+  Callers callers_;
   std::string refusal_;  ///< Of the submission being decided.
   ErrorCode refusal_code_ = ErrorCode::kInternal;
 };

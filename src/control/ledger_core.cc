@@ -211,6 +211,7 @@ Step Ledger::take_step() {
     if (model::is_terminal(found->second.state)) jobs_.erase(found);
   }
   dirty_jobs_.clear();
+  take_caller_changes();
   take_service_changes();
   step_.transaction.events = step_.events;
   if (sequence_ - last_snapshot_sequence_ >= options_.snapshot_every_steps ||

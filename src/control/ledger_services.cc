@@ -26,6 +26,9 @@ std::string state_of(const ServiceRecord& record) {
 Result<void> Ledger::recover_services() {
   TRY_ASSIGN(const std::vector<store::ServiceRow> rows, store_.services());
   TRY_ASSIGN(const std::optional<std::string> version, store_.meta(kRouteVersion));
+  TRY_ASSIGN(const std::vector<store::CallerRow> callers, store_.callers());
+  TRY(callers_.recover(callers));
+  services_.set_callers(callers_.routed_keys(), callers_.routed_tenants());
   const std::int64_t last = version ? parse_int(*version).value_or(0) : 0;
   return services_.recover(rows, static_cast<std::uint64_t>(last), now_ms());
 }
@@ -43,6 +46,39 @@ void Ledger::take_service_changes() {
     step_.transaction.meta.emplace_back(kRouteVersion, std::to_string(*changes.table_version));
   }
   step_.services = std::move(changes.view);
+}
+
+void Ledger::take_caller_changes() {
+  CallerChanges changes = callers_.take_changes();
+  if (changes.is_empty()) return;
+  step_.transaction.callers = std::move(changes.rows);
+  step_.transaction.removed_callers = std::move(changes.removed);
+  services_.set_callers(callers_.routed_keys(), callers_.routed_tenants());
+}
+
+Result<api::KeyStatus> Ledger::create_key(const api::KeyRequest& request, const NewKey& key, const std::string& user) {
+  TRY_ASSIGN(api::KeyStatus status, callers_.create(request, key, user, now_ms()));
+  note({}, "key_created", fmt::format("\"{}\" ({}) of tenant {} by {}", status.name, status.id, status.tenant, user));
+  return status;
+}
+
+Result<api::KeyStatus> Ledger::revoke_key(const std::string& id_or_name, const std::string& actor) {
+  TRY_ASSIGN(api::KeyStatus status, callers_.revoke(id_or_name));
+  note({}, "key_revoked", fmt::format("\"{}\" ({}) of tenant {} by {}", status.name, status.id, status.tenant, actor));
+  return status;
+}
+
+Result<api::TenantStatus> Ledger::put_tenant(const std::string& name, const api::TenantRequest& request,
+                                             const std::string& actor) {
+  TRY_ASSIGN(api::TenantStatus status, callers_.put_tenant(name, request));
+  note({}, "tenant_changed", fmt::format("\"{}\" by {}", name, actor));
+  return status;
+}
+
+Result<api::TenantStatus> Ledger::remove_tenant(const std::string& name, const std::string& actor) {
+  TRY_ASSIGN(api::TenantStatus status, callers_.remove_tenant(name));
+  note({}, "tenant_reset", fmt::format("\"{}\" by {}", name, actor));
+  return status;
 }
 
 Result<model::JobId> Ledger::start_replica(const model::JobSpec& spec, const std::string& user) {

@@ -148,6 +148,18 @@ void Rest::dispatch(api::Operation operation, const CallPtr& call) {
       return watch_routes(call);
     case Operation::kDemand:
       return take_demand(call);
+    case Operation::kListKeys:
+      return list_keys(call);
+    case Operation::kCreateKey:
+      return create_key(call);
+    case Operation::kRevokeKey:
+      return revoke_key(call);
+    case Operation::kListTenants:
+      return list_tenants(call);
+    case Operation::kPutTenant:
+      return put_tenant(call);
+    case Operation::kDeleteTenant:
+      return delete_tenant(call);
     case Operation::kListSecrets:
       return list_secrets(call);
     case Operation::kPutSecret:

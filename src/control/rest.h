@@ -111,6 +111,13 @@ class Rest final : public net::HttpHandler {
   void get_routes(const CallPtr& call);
   void watch_routes(const CallPtr& call);
   void take_demand(const CallPtr& call);
+  // rest_callers.cc
+  void list_keys(const CallPtr& call);
+  void create_key(const CallPtr& call);
+  void revoke_key(const CallPtr& call);
+  void list_tenants(const CallPtr& call);
+  void put_tenant(const CallPtr& call);
+  void delete_tenant(const CallPtr& call);
   // rest_cluster.cc
   void list_nodes(const CallPtr& call);
   void set_node_state(const CallPtr& call, model::NodeState state);

@@ -69,6 +69,11 @@ bool is_routed(const Replica& replica) {
   return has_served && replica.port != 0 && replica.ready_ms != 0;
 }
 
+/// What the replicas of a revision run; of one that nobody wants any more, what is known is the wanted one.
+const model::ServiceSpec& spec_of(const ServiceRecord& record, std::uint32_t revision) {
+  return record.stable && record.stable->number == revision ? *record.stable->spec.service : record.service();
+}
+
 /// While a canary is watched, its replicas together get their percent of the requests, the others the rest.
 std::uint32_t weight_of(const ServiceRecord& record, const Replica& replica) {
   if (record.canary_until_ms == 0 || !record.service().canary) return kPlainWeight;
@@ -119,9 +124,17 @@ route::Service to_route(const ServiceRecord& record) {
       .start_ms = record.start_ms,
       .limits = {.concurrency = spec.limits.concurrency,
                  .waiting = spec.limits.waiting,
+                 .waiting_each = spec.limits.waiting_each,
                  .wait_ms = spec.limits.wait_ms,
                  .response_ms = spec.limits.response_ms,
-                 .max_body_bytes = spec.limits.max_body_bytes}};
+                 .max_body_bytes = spec.limits.max_body_bytes},
+      .access = spec.access,
+      .traffic = spec.traffic,
+      .health = {.path = spec.health.path, .every_ms = spec.health.every_ms, .timeout_ms = spec.health.timeout_ms}};
+  if (spec.canary && !spec.canary->header.empty() && record.canary_until_ms != 0) {
+    service.rules.push_back(
+        {.header = spec.canary->header, .value = spec.canary->header_value, .revision = record.current.number});
+  }
   for (const Replica& replica : record.replicas) {
     if (!is_routed(replica)) continue;
     service.endpoints.push_back({.replica = endpoint_name(record, replica),
@@ -129,6 +142,7 @@ route::Service to_route(const ServiceRecord& record) {
                                  .port = replica.port,
                                  .weight = weight_of(record, replica),
                                  .revision = replica.revision,
+                                 .adapters = spec_of(record, replica.revision).adapters,
                                  .is_draining = replica.phase == ReplicaPhase::kDraining});
   }
   return service;

@@ -285,6 +285,13 @@ std::vector<model::AttemptId> Services::without_endpoint() const {
   return attempts;
 }
 
+void Services::set_callers(std::vector<route::Key> keys, std::vector<route::Tenant> tenants) {
+  table_.keys = std::move(keys);
+  table_.tenants = std::move(tenants);
+  ++table_.version;
+  is_view_changed_ = true;
+}
+
 ServiceChanges Services::take_changes() {
   ServiceChanges changes;
   for (const std::string& name : std::exchange(dirty_rows_, {})) {

@@ -83,6 +83,9 @@ class Services {
   /// Attempts of replicas that run and whose address is not known: the server died before it was written down.
   std::vector<model::AttemptId> without_endpoint() const;
 
+  /// Who may call, as gateways are told with the route table.
+  void set_callers(std::vector<route::Key> keys, std::vector<route::Tenant> tenants);
+
   void run(TimeMs now_ms);
   std::optional<TimeMs> next_wakeup() const;
   bool has_changes() const { return !dirty_rows_.empty() || !removed_.empty() || is_view_changed_; }

@@ -202,8 +202,10 @@ Result<void> ProxyGateway::add_worker(std::size_t index, os::UniqueFd listener) 
                                           .connect_timeout_ms = options_.connect_timeout_ms,
                                           .max_clients = options_.max_clients / options_.threads + 1,
                                           .log_fd = log_.get()};
-  workers_.push_back(
-      std::make_unique<Worker>(index, settings, std::move(listeners), board_, std::move(waker), std::move(epoll)));
+  route::HashKey secret;
+  os::SystemRandom().fill(std::span(reinterpret_cast<unsigned char*>(&secret), sizeof(secret)));
+  workers_.push_back(std::make_unique<Worker>(index, settings, std::move(listeners), board_, std::move(waker),
+                                              std::move(epoll), secret));
   return {};
 }
 

@@ -84,11 +84,14 @@ constexpr KnownHeader kKnownHeaders[] = {{"te", HeaderId::kTe},
                                          {"expect", HeaderId::kExpect},
                                          {"trailer", HeaderId::kTrailer},
                                          {"upgrade", HeaderId::kUpgrade},
+                                         {"x-api-key", HeaderId::kApiKey},
                                          {"connection", HeaderId::kConnection},
                                          {"keep-alive", HeaderId::kKeepAlive},
+                                         {"x-busbar-key", HeaderId::kKeyId},
                                          {"content-type", HeaderId::kContentType},
                                          {"authorization", HeaderId::kAuthorization},
                                          {"content-length", HeaderId::kContentLength},
+                                         {"x-busbar-tenant", HeaderId::kTenant},
                                          {"x-forwarded-for", HeaderId::kForwardedFor},
                                          {"proxy-connection", HeaderId::kProxyConnection},
                                          {"transfer-encoding", HeaderId::kTransferEncoding},
@@ -146,15 +149,18 @@ bool is_hop_by_hop(HeaderId id) {
     case HeaderId::kConnection:
     case HeaderId::kExpect:
     case HeaderId::kKeepAlive:
+    case HeaderId::kKeyId:
     case HeaderId::kProxyAuthenticate:
     case HeaderId::kProxyAuthorization:
     case HeaderId::kProxyConnection:
     case HeaderId::kTe:
+    case HeaderId::kTenant:
     case HeaderId::kTrailer:
     case HeaderId::kTransferEncoding:
     case HeaderId::kUpgrade:
       return true;
     case HeaderId::kOther:
+    case HeaderId::kApiKey:
     case HeaderId::kAuthorization:
     case HeaderId::kContentLength:
     case HeaderId::kContentType:
@@ -319,14 +325,17 @@ HeadFault HeadParser::take_field(HeaderLine& header, Fields& fields) {
       fields.is_event_stream = equals_ignoring_case(header.value.substr(0, 17), "text/event-stream");
       return kNoFault;
     case HeaderId::kOther:
+    case HeaderId::kApiKey:
     case HeaderId::kAuthorization:
     case HeaderId::kForwardedFor:
     case HeaderId::kForwardedProto:
     case HeaderId::kKeepAlive:
+    case HeaderId::kKeyId:
     case HeaderId::kProxyAuthenticate:
     case HeaderId::kProxyAuthorization:
     case HeaderId::kProxyConnection:
     case HeaderId::kTe:
+    case HeaderId::kTenant:
     case HeaderId::kTrailer:
       return kNoFault;
   }
@@ -370,6 +379,7 @@ HeadFault HeadParser::mark_connection_fields(std::string_view value) {
         case HeaderId::kHost:
         case HeaderId::kContentLength:
         case HeaderId::kTransferEncoding:
+        case HeaderId::kApiKey:
         case HeaderId::kAuthorization:
         case HeaderId::kContentType:
           return bad("Connection names a field that belongs to the message itself");
@@ -379,10 +389,12 @@ HeadFault HeadParser::mark_connection_fields(std::string_view value) {
         case HeaderId::kForwardedFor:
         case HeaderId::kForwardedProto:
         case HeaderId::kKeepAlive:
+        case HeaderId::kKeyId:
         case HeaderId::kProxyAuthenticate:
         case HeaderId::kProxyAuthorization:
         case HeaderId::kProxyConnection:
         case HeaderId::kTe:
+        case HeaderId::kTenant:
         case HeaderId::kTrailer:
         case HeaderId::kUpgrade:
           header.is_hop_by_hop = true;

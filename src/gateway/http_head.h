@@ -14,6 +14,7 @@ enum class Framing : std::uint8_t { kNone, kLength, kChunked, kUntilClose };
 /// Headers that a gateway looks at. kOther is only passed on.
 enum class HeaderId : std::uint8_t {
   kOther,
+  kApiKey,
   kAuthorization,
   kConnection,
   kContentLength,
@@ -23,10 +24,12 @@ enum class HeaderId : std::uint8_t {
   kForwardedProto,
   kHost,
   kKeepAlive,
+  kKeyId,
   kProxyAuthenticate,
   kProxyAuthorization,
   kProxyConnection,
   kTe,
+  kTenant,
   kTrailer,
   kTransferEncoding,
   kUpgrade,

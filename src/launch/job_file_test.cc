@@ -211,7 +211,15 @@ service:
   models: [tiny]
   concurrency: 2
   max_body: 1MiB
-  canary: {weight: 5, abort_above_error_rate: 0.02}
+  auth: key
+  allow: [research, ada]
+  requests: 100/s
+  tokens: 50000/m
+  adapters: [fr]
+  affinity: {by: cookie, name: SID, bound: 1.5}
+  mirror: {to: shadow, percent: 10}
+  hedge: {after: 300ms}
+  canary: {weight: 5, abort_above_error_rate: 0.02, abort_above_latency: 1.5, header: "X-Canary: yes"}
 )");
   ASSERT_TRUE(full.is_valid) << errors_of(full);
   const model::ServiceSpec& service = *full.spec.service;
@@ -222,6 +230,22 @@ service:
   EXPECT_EQ(service.limits.concurrency, 2u);
   EXPECT_EQ(service.limits.max_body_bytes, 1 << 20);
   EXPECT_EQ(service.canary->abort_above_permille, 20u);
+  EXPECT_EQ(service.canary->abort_above_latency_permille, 1'500u);
+  EXPECT_EQ(service.canary->header, "x-canary");
+  EXPECT_EQ(service.canary->header_value, "yes");
+  EXPECT_EQ(service.adapters, std::vector<std::string>{"fr"});
+  EXPECT_EQ(
+      service.traffic,
+      (model::TrafficPolicy{.affinity = {.kind = model::AffinityKind::kCookie, .name = "SID", .bound_permille = 1'500},
+                            .mirror = {.to = "shadow", .percent = 10},
+                            .hedge = {.after_ms = 300}}));
+  EXPECT_EQ(
+      service.access,
+      (model::ServiceAccess{.auth = model::ServiceAuth::kKey,
+                            .allow = {"research", "ada"},
+                            .rates = {.requests = {.count = 100}, .tokens = {.count = 50'000, .period_ms = 60'000}}}));
+  EXPECT_NE(errors_of(parse_job_file("type: service\nrun: x\nservice: {requests: 5}")).find("like 10/s"),
+            std::string::npos);
 }
 
 TEST(JobFile, ForeignKeysGetAHint) {

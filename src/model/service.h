@@ -3,7 +3,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "model/rate.h"
 
 namespace busbar::model {
 
@@ -22,7 +25,12 @@ struct HealthCheck {
 struct CanaryPolicy {
   std::uint32_t weight = 10;                ///< Percent of the requests.
   std::uint32_t abort_above_permille = 50;  ///< Failed requests in a thousand, beyond which it is taken back.
-  std::int64_t hold_ms = 60'000;            ///< How long it is watched.
+  /// Its 99th percentile of the time for an answer, in thousandths of that of the revision before it, beyond which it
+  /// is taken back; 0: not looked at.
+  std::uint32_t abort_above_latency_permille = 0;
+  std::int64_t hold_ms = 60'000;  ///< How long it is watched.
+  std::string header = {};        ///< Requests with this header field go to the new revision; "": none.
+  std::string header_value = {};  ///< Only those where it has this value; "": whatever it is.
   friend bool operator==(const CanaryPolicy&, const CanaryPolicy&) = default;
 };
 
@@ -30,10 +38,64 @@ struct CanaryPolicy {
 struct ServiceLimits {
   std::uint32_t concurrency = 64;
   std::uint32_t waiting = 1024;
+  std::uint32_t waiting_each = 256;  ///< Of one tenant.
   std::int64_t wait_ms = 60'000;
   std::int64_t response_ms = 600'000;
   std::int64_t max_body_bytes = 64 << 20;
   friend bool operator==(const ServiceLimits&, const ServiceLimits&) = default;
+};
+
+/// Whether the gateway wants a key of those who call.
+enum class ServiceAuth { kNone, kKey };
+/// "none", "key".
+std::optional<ServiceAuth> service_auth_from_name(std::string_view name);
+
+/// Who may call, and how much all together.
+struct ServiceAccess {
+  ServiceAuth auth = ServiceAuth::kNone;
+  std::vector<std::string> allow = {};  ///< Tenants and users whose keys are let in; empty: all.
+  RateLimits rates = {};                ///< Of all callers together.
+  friend bool operator==(const ServiceAccess&, const ServiceAccess&) = default;
+};
+
+/// By what requests that belong together find the same replica.
+enum class AffinityKind {
+  kNone,
+  kCookie,  ///< A cookie's value.
+  kHeader,  ///< A header field's value.
+  kPrefix,  ///< The beginning of a language model's prompt, so that its replica has it in memory.
+};
+/// "none", "cookie", "header", "prefix".
+std::string_view affinity_name(AffinityKind kind);
+std::optional<AffinityKind> affinity_from_name(std::string_view name);
+
+/// Given up for a request whose replica has more than `bound_permille` of the mean load.
+struct Affinity {
+  AffinityKind kind = AffinityKind::kNone;
+  std::string name = {};  ///< Of the cookie or field.
+  std::uint32_t bound_permille = 1'250;
+  friend bool operator==(const Affinity&, const Affinity&) = default;
+};
+
+/// A part of the requests goes to another service too; its answers are thrown away.
+struct Mirror {
+  std::string to = {};  ///< "": none.
+  std::uint32_t percent = 100;
+  friend bool operator==(const Mirror&, const Mirror&) = default;
+};
+
+/// A request that has no answer yet is sent to a second replica; who answers first counts.
+struct Hedge {
+  std::int64_t after_ms = 0;  ///< 0: never.
+  std::uint32_t percent = 5;  ///< Of the requests, at most.
+  friend bool operator==(const Hedge&, const Hedge&) = default;
+};
+
+struct TrafficPolicy {
+  Affinity affinity = {};
+  Mirror mirror = {};
+  Hedge hedge = {};
+  friend bool operator==(const TrafficPolicy&, const TrafficPolicy&) = default;
 };
 
 /// What makes a job a service: its replicas, and how requests find them. A plain value.
@@ -46,7 +108,10 @@ struct ServiceSpec {
   std::int64_t drain_ms = 30'000;       ///< How long a replica may finish what it has before it is stopped.
   std::vector<std::string> hosts = {};  ///< Lower-case, without port.
   std::vector<std::string> models = {};
+  std::vector<std::string> adapters = {};  ///< LoRA adapters that each replica has loaded.
   ServiceLimits limits = {};
+  ServiceAccess access = {};
+  TrafficPolicy traffic = {};
   std::optional<CanaryPolicy> canary = {};
   friend bool operator==(const ServiceSpec&, const ServiceSpec&) = default;
 };

@@ -1,5 +1,7 @@
 #include "model/service_json.h"
 
+#include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
 
@@ -52,9 +54,15 @@ Result<HealthCheck> health_from_json(const Json& json) {
 }
 
 Json to_json(const CanaryPolicy& canary) {
-  return Json::object({{"weight", canary.weight},
-                       {"abort_above_error_rate", milli_to_json(canary.abort_above_permille)},
-                       {"hold", format_exact_duration_ms(canary.hold_ms)}});
+  Json json = Json::object({{"weight", canary.weight},
+                            {"abort_above_error_rate", milli_to_json(canary.abort_above_permille)},
+                            {"hold", format_exact_duration_ms(canary.hold_ms)}});
+  if (canary.abort_above_latency_permille != 0) {
+    json.set("abort_above_latency", milli_to_json(canary.abort_above_latency_permille));
+  }
+  if (!canary.header.empty()) json.set("header", canary.header);
+  if (!canary.header_value.empty()) json.set("header_value", canary.header_value);
+  return json;
 }
 
 Result<CanaryPolicy> canary_from_json(const Json& json) {
@@ -63,7 +71,10 @@ Result<CanaryPolicy> canary_from_json(const Json& json) {
   canary.weight = count(reader, "weight", canary.weight);
   canary.abort_above_permille =
       static_cast<std::uint32_t>(reader.milli("abort_above_error_rate", canary.abort_above_permille));
+  canary.abort_above_latency_permille = static_cast<std::uint32_t>(reader.milli("abort_above_latency", 0));
   canary.hold_ms = duration(reader, "hold", canary.hold_ms);
+  canary.header = reader.text("header");
+  canary.header_value = reader.text("header_value");
   TRY(reader.finish());
   return canary;
 }
@@ -72,6 +83,7 @@ void add_limits(Json& json, const ServiceLimits& limits) {
   const ServiceLimits defaults;
   if (limits.concurrency != defaults.concurrency) json.set("concurrency", limits.concurrency);
   if (limits.waiting != defaults.waiting) json.set("waiting", limits.waiting);
+  if (limits.waiting_each != defaults.waiting_each) json.set("waiting_each", limits.waiting_each);
   if (limits.wait_ms != defaults.wait_ms) json.set("wait", format_exact_duration_ms(limits.wait_ms));
   if (limits.response_ms != defaults.response_ms) json.set("response", format_exact_duration_ms(limits.response_ms));
   if (limits.max_body_bytes != defaults.max_body_bytes) json.set("max_body", limits.max_body_bytes);
@@ -81,13 +93,99 @@ ServiceLimits read_limits(ObjectReader& reader) {
   ServiceLimits limits;
   limits.concurrency = count(reader, "concurrency", limits.concurrency);
   limits.waiting = count(reader, "waiting", limits.waiting);
+  limits.waiting_each = count(reader, "waiting_each", limits.waiting_each);
   limits.wait_ms = duration(reader, "wait", limits.wait_ms);
   limits.response_ms = duration(reader, "response", limits.response_ms);
   limits.max_body_bytes = reader.integer("max_body", 0, kMaxInt, limits.max_body_bytes);
   return limits;
 }
 
+void add_access(Json& json, const ServiceAccess& access) {
+  if (access.auth == ServiceAuth::kKey) json.set("auth", "key");
+  if (!access.allow.empty()) json.set("allow", texts(access.allow));
+  if (access.rates.requests.is_bounded()) json.set("requests", format_rate(access.rates.requests));
+  if (access.rates.tokens.is_bounded()) json.set("tokens", format_rate(access.rates.tokens));
+}
+
+ServiceAccess read_access(ObjectReader& reader) {
+  ServiceAccess access;
+  access.auth = reader.named<ServiceAuth>("auth", access.auth, service_auth_from_name);
+  access.allow = reader.texts("allow");
+  access.rates.requests = reader.parsed<Rate>("requests", {}, parse_rate);
+  access.rates.tokens = reader.parsed<Rate>("tokens", {}, parse_rate);
+  return access;
+}
+
+constexpr std::array<std::string_view, 4> kAffinities = {"none", "cookie", "header", "prefix"};
+
 }  // namespace
+
+std::string_view affinity_name(AffinityKind kind) {
+  return kAffinities[static_cast<std::size_t>(kind)];
+}
+
+std::optional<AffinityKind> affinity_from_name(std::string_view name) {
+  const auto* found = std::find(kAffinities.begin(), kAffinities.end(), name);
+  if (found == kAffinities.end()) return std::nullopt;
+  return static_cast<AffinityKind>(found - kAffinities.begin());
+}
+
+Json to_json(const TrafficPolicy& traffic) {
+  Json json = Json::object();
+  if (traffic.affinity.kind != AffinityKind::kNone) {
+    json.set("affinity", Json::object({{"by", affinity_name(traffic.affinity.kind)},
+                                       {"name", traffic.affinity.name},
+                                       {"bound", milli_to_json(traffic.affinity.bound_permille)}}));
+  }
+  if (!traffic.mirror.to.empty()) {
+    json.set("mirror", Json::object({{"to", traffic.mirror.to}, {"percent", traffic.mirror.percent}}));
+  }
+  if (traffic.hedge.after_ms > 0) {
+    json.set("hedge", Json::object({{"after", format_exact_duration_ms(traffic.hedge.after_ms)},
+                                    {"percent", traffic.hedge.percent}}));
+  }
+  return json;
+}
+
+namespace {
+
+TrafficPolicy read_traffic(ObjectReader& reader) {
+  TrafficPolicy traffic;
+  traffic.affinity = reader.nested<Affinity>("affinity", {}, [](const Json& nested) -> Result<Affinity> {
+    ObjectReader inner(nested, "affinity");
+    Affinity affinity;
+    affinity.kind = inner.named<AffinityKind>("by", affinity.kind, affinity_from_name);
+    affinity.name = inner.text("name");
+    affinity.bound_permille = static_cast<std::uint32_t>(inner.milli("bound", affinity.bound_permille));
+    TRY(inner.finish());
+    return affinity;
+  });
+  traffic.mirror = reader.nested<Mirror>("mirror", {}, [](const Json& nested) -> Result<Mirror> {
+    ObjectReader inner(nested, "mirror");
+    Mirror mirror;
+    mirror.to = inner.text("to");
+    mirror.percent = static_cast<std::uint32_t>(inner.integer("percent", 0, 100, mirror.percent));
+    TRY(inner.finish());
+    return mirror;
+  });
+  traffic.hedge = reader.nested<Hedge>("hedge", {}, [](const Json& nested) -> Result<Hedge> {
+    ObjectReader inner(nested, "hedge");
+    Hedge hedge;
+    hedge.after_ms = duration(inner, "after", hedge.after_ms);
+    hedge.percent = static_cast<std::uint32_t>(inner.integer("percent", 0, 100, hedge.percent));
+    TRY(inner.finish());
+    return hedge;
+  });
+  return traffic;
+}
+
+}  // namespace
+
+std::optional<ServiceAuth> service_auth_from_name(std::string_view name) {
+  if (name == "none") return ServiceAuth::kNone;
+  if (name == "key") return ServiceAuth::kKey;
+  return std::nullopt;
+}
 
 Json to_json(const ServiceSpec& service) {
   Json json = Json::object();
@@ -103,6 +201,10 @@ Json to_json(const ServiceSpec& service) {
   if (!service.hosts.empty()) json.set("hosts", texts(service.hosts));
   if (!service.models.empty()) json.set("models", texts(service.models));
   add_limits(json, service.limits);
+  add_access(json, service.access);
+  if (!service.adapters.empty()) json.set("adapters", texts(service.adapters));
+  const Json traffic = to_json(service.traffic);
+  for (const auto& [key, value] : traffic.members()) json.set(key, value);
   if (service.canary) json.set("canary", to_json(*service.canary));
   return json;
 }
@@ -121,6 +223,9 @@ Result<ServiceSpec> service_from_json(const Json& json) {
   service.hosts = reader.texts("hosts");
   service.models = reader.texts("models");
   service.limits = read_limits(reader);
+  service.access = read_access(reader);
+  service.adapters = reader.texts("adapters");
+  service.traffic = read_traffic(reader);
   service.canary = reader.nested<std::optional<CanaryPolicy>>(
       "canary", std::nullopt, [](const Json& nested) -> Result<std::optional<CanaryPolicy>> {
         TRY_ASSIGN(const CanaryPolicy canary, canary_from_json(nested));

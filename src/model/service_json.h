@@ -11,4 +11,7 @@ Json to_json(const ServiceSpec& service);
 /// kInvalidArgument names the key.
 Result<ServiceSpec> service_from_json(const Json& json);
 
+/// {} where nothing differs from the defaults.
+Json to_json(const TrafficPolicy& traffic);
+
 }  // namespace busbar::model

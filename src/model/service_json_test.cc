@@ -17,8 +17,25 @@ ServiceSpec full_service() {
           .drain_ms = 5'000,
           .hosts = {"chat.example"},
           .models = {"tiny", "tiny:fr"},
-          .limits = {.concurrency = 1, .waiting = 2, .wait_ms = 3'000, .response_ms = 4'500, .max_body_bytes = 5},
-          .canary = CanaryPolicy{.weight = 5, .abort_above_permille = 12, .hold_ms = 30'000}};
+          .adapters = {"fr"},
+          .limits = {.concurrency = 1,
+                     .waiting = 2,
+                     .waiting_each = 1,
+                     .wait_ms = 3'000,
+                     .response_ms = 4'500,
+                     .max_body_bytes = 5},
+          .access = {.auth = ServiceAuth::kKey,
+                     .allow = {"research", "ada"},
+                     .rates = {.requests = {.count = 10}, .tokens = {.count = 50'000, .period_ms = 60'000}}},
+          .traffic = {.affinity = {.kind = AffinityKind::kCookie, .name = "sid", .bound_permille = 1'500},
+                      .mirror = {.to = "shadow", .percent = 10},
+                      .hedge = {.after_ms = 300, .percent = 2}},
+          .canary = CanaryPolicy{.weight = 5,
+                                 .abort_above_permille = 12,
+                                 .abort_above_latency_permille = 1'500,
+                                 .hold_ms = 30'000,
+                                 .header = "x-canary",
+                                 .header_value = "yes"}};
 }
 
 TEST(ServiceJson, ComesBackFromItsJson) {
@@ -40,6 +57,8 @@ TEST(ServiceJson, NamesWhatIsWrong) {
   const std::pair<const char*, const char*> cases[] = {{R"({"replicas":"3..1"})", "runs backwards"},
                                                        {R"({"health":{"every":"soon"}})", "soon"},
                                                        {R"({"colour":"red"})", "colour"},
+                                                       {R"({"affinity":{"by":"moon"}})", "moon"},
+                                                       {R"({"mirror":{"percent":101}})", "percent"},
                                                        {R"({"port":70000})", "port"}};
   for (const auto& [text, message] : cases) {
     SCOPED_TRACE(text);

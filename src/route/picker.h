@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "route/table.h"
@@ -78,10 +77,5 @@ class Picker {
   std::uint64_t weight_sum_ = 0;
   std::uint32_t concurrency_ = 0;
 };
-
-/// The text of the member "model" at the top of a JSON object, as OpenAI's requests have it. nullopt: not an object, no
-/// such member or not a text, an escape in it, or two of them (two readers could see two models). Reads no more of the
-/// JSON than it must, and does not check the rest. Cost: one pass.
-std::optional<std::string_view> model_in_body(std::string_view body);
 
 }  // namespace busbar::route

@@ -82,22 +82,5 @@ TEST(Picker, GivesACanaryItsShareHoweverManyReplicasThereAre) {
   EXPECT_NEAR(of_canary, 1000, 120);
 }
 
-TEST(ModelInBody, FindsTheModel) {
-  EXPECT_EQ(model_in_body(R"({"model":"tiny"})"), "tiny");
-  EXPECT_EQ(model_in_body(
-                R"( { "messages" : [{"role":"user","model":"no","content":"a \" } \\"}], "n":1, "model" : "b/c" } )"),
-            "b/c");
-  EXPECT_EQ(model_in_body(R"({"a":{"model":"no"},"b":null,"c":true,"model":"x","d":-1.5e3})"), "x");
-}
-
-TEST(ModelInBody, RefusesWhatTwoReadersCouldSeeDifferently) {
-  for (const char* body : {"", "[]", "{}", "\"model\"", R"({"model":1})", R"({"model":"a","model":"b"})",
-                           R"({"model":"a","mod\u0065l":"b"})", R"({"model":"\u0061"})", R"({"model":"a")",
-                           R"({"model")", R"({"a":[1,2,"model":"x"})", R"({model:"x"})", "{\"model\":\"x"}) {
-    SCOPED_TRACE(body);
-    EXPECT_EQ(model_in_body(body), std::nullopt);
-  }
-}
-
 }  // namespace
 }  // namespace busbar::route

@@ -3,10 +3,13 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/service.h"
+#include "route/caller.h"
 
 /// What server and gateways tell each other: the server says which replicas serve what (a whole `Table`, versioned),
 /// a gateway says what its clients want (`Demand`). Plain values and their JSON.
@@ -32,10 +35,27 @@ struct Endpoint {
 struct Limits {
   std::uint32_t concurrency = 64;          ///< Requests one replica is given at once.
   std::uint32_t waiting = 1024;            ///< Requests of one gateway that may wait for a replica; beyond: 503.
+  std::uint32_t waiting_each = 256;        ///< Of those, requests of one tenant.
   std::int64_t wait_ms = 60'000;           ///< How long one may wait; beyond: 503.
   std::int64_t response_ms = 600'000;      ///< From the request sent to the first byte of the answer; beyond: 504.
   std::int64_t max_body_bytes = 64 << 20;  ///< Beyond: 413.
   friend bool operator==(const Limits&, const Limits&) = default;
+};
+
+/// Requests with a header field go to one revision.
+struct HeaderRule {
+  std::string header = {};  ///< Lower-case.
+  std::string value = {};   ///< "": whatever it is.
+  std::uint32_t revision = 1;
+  friend bool operator==(const HeaderRule&, const HeaderRule&) = default;
+};
+
+/// What a gateway asks replicas by itself, so that it finds out also while the server is away.
+struct HealthProbe {
+  std::string path = {};  ///< "": never asked.
+  std::int64_t every_ms = 1'000;
+  std::int64_t timeout_ms = 1'000;
+  friend bool operator==(const HealthProbe&, const HealthProbe&) = default;
 };
 
 struct Service {
@@ -47,6 +67,10 @@ struct Service {
   bool can_start = false;     ///< More replicas may be started: requests may wait even where there is no endpoint.
   std::int64_t start_ms = 0;  ///< How long a replica took to be ready, measured; 0: not known yet.
   Limits limits = {};
+  model::ServiceAccess access = {};
+  model::TrafficPolicy traffic = {};
+  std::vector<HeaderRule> rules = {};  ///< The first that holds counts.
+  HealthProbe health = {};
   std::vector<Endpoint> endpoints = {};
   friend bool operator==(const Service&, const Service&) = default;
 };
@@ -55,6 +79,9 @@ struct Service {
 struct Table {
   std::uint64_t version = 0;
   std::vector<Service> services = {};  ///< By name, ascending.
+  std::vector<Key> keys = {};
+  std::vector<Tenant> tenants = {};  ///< Those that something is said of.
+  std::uint32_t gateways = 1;        ///< That share the callers: each grants its part of a rate.
   friend bool operator==(const Table&, const Table&) = default;
 };
 
@@ -73,6 +100,8 @@ struct ServiceDemand {
     std::uint64_t finished = 0;
     std::uint64_t failed = 0;
     std::uint64_t busy_us = 0;
+    /// While there is another revision: how long answers took, as buckets of a LatencySketch with their counts.
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> latency = {};
     friend bool operator==(const Revision&, const Revision&) = default;
   };
   std::vector<Revision> revisions = {};

@@ -2,97 +2,23 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <optional>
 #include <utility>
 
+#include "base/units.h"
+#include "model/service_json.h"
+#include "route/internal/json_reader.h"
 #include "route/table.h"
 
 namespace busbar::route {
 namespace {
 
-constexpr std::int64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
-constexpr std::int64_t kMaxU32 = std::numeric_limits<std::uint32_t>::max();
+using internal::kMaxInt;
+using internal::kMaxU32;
+using internal::texts_to_json;
+using Reader = internal::JsonReader;
+
 constexpr std::array<std::string_view, 3> kRoles = {"any", "prefill", "decode"};
-
-/// Reads members of one object with fallbacks and keeps the first error, which names `what`.
-class Reader {
- public:
-  Reader(const Json& json, std::string what) : json_(json), what_(std::move(what)) {
-    if (!json.is_object()) fail("is not an object");
-  }
-
-  std::int64_t integer(std::string_view key, std::int64_t fallback, std::int64_t highest) {
-    const Json* member = json_.find(key);
-    if (member == nullptr) return fallback;
-    if (!member->is_int() || member->as_int() < 0 || member->as_int() > highest) {
-      fail(fmt::format("{} {} is not a whole number from 0 to {}", key, member->dump(), highest));
-      return fallback;
-    }
-    return member->as_int();
-  }
-  std::uint32_t count(std::string_view key, std::uint32_t fallback) {
-    return static_cast<std::uint32_t>(integer(key, fallback, kMaxU32));
-  }
-  std::uint64_t sum(std::string_view key) { return static_cast<std::uint64_t>(integer(key, 0, kMaxInt)); }
-  std::string text(std::string_view key) {
-    const Json* member = json_.find(key);
-    if (member == nullptr) return {};
-    if (!member->is_string()) fail(fmt::format("{} {} is not a text", key, member->dump()));
-    return member->as_string();
-  }
-  bool boolean(std::string_view key) {
-    const Json* member = json_.find(key);
-    if (member != nullptr && !member->is_bool()) fail(fmt::format("{} {} is not true or false", key, member->dump()));
-    return member != nullptr && member->as_bool();
-  }
-  std::vector<std::string> texts(std::string_view key) {
-    std::vector<std::string> result;
-    for (const Json& item : array(key)) {
-      if (!item.is_string()) fail(fmt::format("{} has {}, which is not a text", key, item.dump()));
-      result.push_back(item.as_string());
-    }
-    return result;
-  }
-  template <class T, class Read>
-  std::vector<T> list(std::string_view key, Read read) {
-    std::vector<T> result;
-    for (const Json& item : array(key)) {
-      Result<T> value = read(item);
-      if (!value) {
-        fail(value.error().message);
-        break;
-      }
-      result.push_back(*std::move(value));
-    }
-    return result;
-  }
-  const Json& member(std::string_view key) const { return json_[key]; }
-  void fail(const std::string& message) {
-    if (error_.empty()) error_ = fmt::format("{}: {}", what_, message);
-  }
-  Result<void> finish() const {
-    if (!error_.empty()) return make_error(ErrorCode::kInvalidArgument, error_);
-    return {};
-  }
-
- private:
-  const Json::Array& array(std::string_view key) {
-    const Json& member = json_[key];
-    if (!member.is_null() && !member.is_array()) fail(fmt::format("{} is not a list", key));
-    return member.items();
-  }
-
-  const Json& json_;
-  std::string what_;
-  std::string error_ = {};
-};
-
-Json texts_to_json(const std::vector<std::string>& texts) {
-  Json json = Json::array();
-  for (const std::string& text : texts) json.push(text);
-  return json;
-}
 
 Json to_json(const Endpoint& endpoint) {
   Json json = Json::object({{"replica", endpoint.replica},
@@ -106,20 +32,43 @@ Json to_json(const Endpoint& endpoint) {
   return json;
 }
 
+Json to_json(const HeaderRule& rule) {
+  return Json::object({{"header", rule.header}, {"value", rule.value}, {"revision", rule.revision}});
+}
+
+template <class T>
+Json list_to_json(const std::vector<T>& values) {
+  Json list = Json::array();
+  for (const T& value : values) list.push(to_json(value));
+  return list;
+}
+
 Json to_json(const Service& service) {
   Json endpoints = Json::array();
   for (const Endpoint& endpoint : service.endpoints) endpoints.push(to_json(endpoint));
-  return Json::object({{"name", service.name},
-                       {"hosts", texts_to_json(service.hosts)},
-                       {"models", texts_to_json(service.models)},
-                       {"can_start", service.can_start},
-                       {"start_ms", service.start_ms},
-                       {"limits", Json::object({{"concurrency", service.limits.concurrency},
-                                                {"waiting", service.limits.waiting},
-                                                {"wait_ms", service.limits.wait_ms},
-                                                {"response_ms", service.limits.response_ms},
-                                                {"max_body_bytes", service.limits.max_body_bytes}})},
-                       {"endpoints", std::move(endpoints)}});
+  Json json = Json::object({{"name", service.name},
+                            {"hosts", texts_to_json(service.hosts)},
+                            {"models", texts_to_json(service.models)},
+                            {"can_start", service.can_start},
+                            {"start_ms", service.start_ms},
+                            {"limits", Json::object({{"concurrency", service.limits.concurrency},
+                                                     {"waiting", service.limits.waiting},
+                                                     {"waiting_each", service.limits.waiting_each},
+                                                     {"wait_ms", service.limits.wait_ms},
+                                                     {"response_ms", service.limits.response_ms},
+                                                     {"max_body_bytes", service.limits.max_body_bytes}})},
+                            {"endpoints", std::move(endpoints)}});
+  if (service.access.auth == model::ServiceAuth::kKey) json.set("auth", "key");
+  if (!service.access.allow.empty()) json.set("allow", texts_to_json(service.access.allow));
+  add_rates(json, service.access.rates);
+  if (service.traffic != model::TrafficPolicy{}) json.set("traffic", model::to_json(service.traffic));
+  if (!service.rules.empty()) json.set("rules", list_to_json(service.rules));
+  if (service.health != HealthProbe{}) {
+    json.set("health", Json::object({{"path", service.health.path},
+                                     {"every_ms", service.health.every_ms},
+                                     {"timeout_ms", service.health.timeout_ms}}));
+  }
+  return json;
 }
 
 Result<Endpoint> endpoint_from_json(const Json& json, const std::string& service) {
@@ -147,11 +96,60 @@ Result<Limits> limits_from_json(const Json& json, const std::string& service) {
   Reader reader(json, fmt::format("limits of service \"{}\"", service));
   const Limits limits{.concurrency = reader.count("concurrency", defaults.concurrency),
                       .waiting = reader.count("waiting", defaults.waiting),
+                      .waiting_each = reader.count("waiting_each", defaults.waiting_each),
                       .wait_ms = reader.integer("wait_ms", defaults.wait_ms, kMaxInt),
                       .response_ms = reader.integer("response_ms", defaults.response_ms, kMaxInt),
                       .max_body_bytes = reader.integer("max_body_bytes", defaults.max_body_bytes, kMaxInt)};
   TRY(reader.finish());
   return limits;
+}
+
+Result<HeaderRule> rule_from_json(const Json& json) {
+  Reader reader(json, "rule");
+  HeaderRule rule{
+      .header = reader.text("header"), .value = reader.text("value"), .revision = reader.count("revision", 1)};
+  if (rule.header.empty()) reader.fail("needs a header");
+  TRY(reader.finish());
+  return rule;
+}
+
+Result<HealthProbe> health_from_json(const Json& json, const std::string& service) {
+  if (json.is_null()) return HealthProbe{};
+  const HealthProbe defaults;
+  Reader reader(json, fmt::format("health of service \"{}\"", service));
+  const HealthProbe health{.path = reader.text("path"),
+                           .every_ms = reader.integer("every_ms", defaults.every_ms, kMaxInt),
+                           .timeout_ms = reader.integer("timeout_ms", defaults.timeout_ms, kMaxInt)};
+  TRY(reader.finish());
+  return health;
+}
+
+Result<model::TrafficPolicy> traffic_from_json(const Json& json, const std::string& service) {
+  model::TrafficPolicy traffic;
+  if (json.is_null()) return traffic;
+  if (const Json& affinity = json["affinity"]; !affinity.is_null()) {
+    Reader reader(affinity, fmt::format("affinity of service \"{}\"", service));
+    const auto kind = model::affinity_from_name(reader.text("by"));
+    if (!kind) reader.fail(fmt::format("by {} is none of none, cookie, header, prefix", affinity["by"].dump()));
+    const auto bound = static_cast<std::int64_t>(affinity["bound"].as_double(1.25) * 1'000);
+    traffic.affinity = {.kind = kind.value_or(model::AffinityKind::kNone),
+                        .name = reader.text("name"),
+                        .bound_permille = static_cast<std::uint32_t>(std::clamp<std::int64_t>(bound, 0, kMaxU32))};
+    TRY(reader.finish());
+  }
+  if (const Json& mirror = json["mirror"]; !mirror.is_null()) {
+    Reader inner(mirror, fmt::format("mirror of service \"{}\"", service));
+    traffic.mirror = {.to = inner.text("to"), .percent = inner.count("percent", 100)};
+    TRY(inner.finish());
+  }
+  if (const Json& hedge = json["hedge"]; !hedge.is_null()) {
+    Reader inner(hedge, fmt::format("hedge of service \"{}\"", service));
+    const auto after = parse_duration_ms(inner.text("after"));
+    if (!after) inner.fail(after.error().message);
+    traffic.hedge = {.after_ms = after.value_or(0), .percent = inner.count("percent", 5)};
+    TRY(inner.finish());
+  }
+  return traffic;
 }
 
 Result<Service> service_from_json(const Json& json) {
@@ -162,9 +160,18 @@ Result<Service> service_from_json(const Json& json) {
                   .can_start = reader.boolean("can_start"),
                   .start_ms = reader.integer("start_ms", 0, kMaxInt)};
   if (service.name.empty()) reader.fail("needs a name");
+  const std::string auth = reader.text("auth");
+  const auto known_auth = model::service_auth_from_name(auth.empty() ? "none" : auth);
+  if (!known_auth) reader.fail(fmt::format("auth \"{}\" is none of none, key", auth));
+  service.access = {.auth = known_auth.value_or(model::ServiceAuth::kKey),
+                    .allow = reader.texts("allow"),
+                    .rates = {.requests = reader.rate("requests"), .tokens = reader.rate("tokens")}};
+  service.rules = reader.list<HeaderRule>("rules", rule_from_json);
   service.endpoints = reader.list<Endpoint>(
       "endpoints", [&service](const Json& item) { return endpoint_from_json(item, service.name); });
   TRY(reader.finish());
+  TRY_ASSIGN(service.traffic, traffic_from_json(reader.member("traffic"), service.name));
+  TRY_ASSIGN(service.health, health_from_json(reader.member("health"), service.name));
   TRY_ASSIGN(service.limits, limits_from_json(reader.member("limits"), service.name));
   return service;
 }
@@ -172,10 +179,16 @@ Result<Service> service_from_json(const Json& json) {
 Json to_json(const ServiceDemand& demand) {
   Json revisions = Json::array();
   for (const ServiceDemand::Revision& revision : demand.revisions) {
-    revisions.push(Json::object({{"revision", revision.revision},
-                                 {"finished", revision.finished},
-                                 {"failed", revision.failed},
-                                 {"busy_us", revision.busy_us}}));
+    Json one = Json::object({{"revision", revision.revision},
+                             {"finished", revision.finished},
+                             {"failed", revision.failed},
+                             {"busy_us", revision.busy_us}});
+    if (!revision.latency.empty()) {
+      Json latency = Json::array();
+      for (const auto& [bucket, count] : revision.latency) latency.push(Json::array({bucket, count}));
+      one.set("latency", std::move(latency));
+    }
+    revisions.push(std::move(one));
   }
   Json replicas = Json::array();
   for (const ServiceDemand::Replica& replica : demand.replicas) {
@@ -194,10 +207,18 @@ Json to_json(const ServiceDemand& demand) {
 
 Result<ServiceDemand::Revision> revision_from_json(const Json& json) {
   Reader reader(json, "revision in a demand");
-  const ServiceDemand::Revision revision{.revision = reader.count("revision", 0),
-                                         .finished = reader.sum("finished"),
-                                         .failed = reader.sum("failed"),
-                                         .busy_us = reader.sum("busy_us")};
+  ServiceDemand::Revision revision{.revision = reader.count("revision", 0),
+                                   .finished = reader.sum("finished"),
+                                   .failed = reader.sum("failed"),
+                                   .busy_us = reader.sum("busy_us")};
+  for (const Json& pair : reader.member("latency").items()) {
+    if (pair.items().size() != 2 || pair.items()[0].as_int(-1) < 0 || pair.items()[1].as_int(-1) < 0) {
+      reader.fail("latency is not a list of buckets with counts");
+      break;
+    }
+    revision.latency.emplace_back(static_cast<std::uint32_t>(std::min(pair.items()[0].as_int(), kMaxU32)),
+                                  static_cast<std::uint64_t>(pair.items()[1].as_int()));
+  }
   TRY(reader.finish());
   return revision;
 }
@@ -234,7 +255,11 @@ std::string_view role_name(Role role) {
 Json to_json(const Table& table) {
   Json services = Json::array();
   for (const Service& service : table.services) services.push(to_json(service));
-  return Json::object({{"version", table.version}, {"services", std::move(services)}});
+  Json json = Json::object({{"version", table.version}, {"services", std::move(services)}});
+  if (!table.keys.empty()) json.set("keys", list_to_json(table.keys));
+  if (!table.tenants.empty()) json.set("tenants", list_to_json(table.tenants));
+  if (table.gateways != 1) json.set("gateways", table.gateways);
+  return json;
 }
 
 Json to_json(const Demand& demand) {
@@ -248,7 +273,11 @@ Json to_json(const Demand& demand) {
 
 Result<Table> table_from_json(const Json& json) {
   Reader reader(json, "route table");
-  Table table{.version = reader.sum("version"), .services = reader.list<Service>("services", service_from_json)};
+  Table table{.version = reader.sum("version"),
+              .services = reader.list<Service>("services", service_from_json),
+              .keys = reader.list<Key>("keys", key_from_json),
+              .tenants = reader.list<Tenant>("tenants", tenant_from_json),
+              .gateways = reader.count("gateways", 1)};
   std::sort(table.services.begin(), table.services.end(),
             [](const Service& left, const Service& right) { return left.name < right.name; });
   const auto twice =

@@ -6,23 +6,43 @@ namespace busbar::route {
 namespace {
 
 Table sample() {
-  return {
-      .version = 7,
-      .services = {{.name = "chat",
-                    .hosts = {"chat.example"},
-                    .models = {"tiny"},
-                    .can_start = true,
-                    .start_ms = 230,
-                    .limits = {.concurrency = 4, .waiting = 10, .wait_ms = 5, .response_ms = 6, .max_body_bytes = 7},
-                    .endpoints = {{.replica = "chat-1",
-                                   .address = "127.0.0.1",
-                                   .port = 8000,
-                                   .weight = 5,
-                                   .revision = 2,
-                                   .role = Role::kDecode,
-                                   .adapters = {"fr"},
-                                   .is_draining = true}}},
-                   {.name = "vad"}}};
+  return {.version = 7,
+          .services = {{.name = "chat",
+                        .hosts = {"chat.example"},
+                        .models = {"tiny"},
+                        .can_start = true,
+                        .start_ms = 230,
+                        .limits = {.concurrency = 4,
+                                   .waiting = 10,
+                                   .waiting_each = 3,
+                                   .wait_ms = 5,
+                                   .response_ms = 6,
+                                   .max_body_bytes = 7},
+                        .access = {.auth = model::ServiceAuth::kKey,
+                                   .allow = {"research"},
+                                   .rates = {.requests = {.count = 5}, .tokens = {.count = 9, .period_ms = 60'000}}},
+                        .traffic = {.affinity = {.kind = model::AffinityKind::kPrefix},
+                                    .mirror = {.to = "vad", .percent = 3},
+                                    .hedge = {.after_ms = 40, .percent = 1}},
+                        .rules = {{.header = "x-canary", .value = "yes", .revision = 2}},
+                        .health = {.path = "/healthz", .every_ms = 5, .timeout_ms = 6},
+                        .endpoints = {{.replica = "chat-1",
+                                       .address = "127.0.0.1",
+                                       .port = 8000,
+                                       .weight = 5,
+                                       .revision = 2,
+                                       .role = Role::kDecode,
+                                       .adapters = {"fr"},
+                                       .is_draining = true}}},
+                       {.name = "vad"}},
+          .keys = {{.id = "k1",
+                    .sha256 = std::string(64, 'a'),
+                    .user = "ada",
+                    .tenant = "research",
+                    .services = {"chat"},
+                    .rates = {.requests = {.count = 2}}}},
+          .tenants = {{.name = "research", .weight = 3, .rates = {.tokens = {.count = 7, .period_ms = 3'600'000}}}},
+          .gateways = 2};
 }
 
 TEST(RouteTable, ComesBackFromItsJson) {
@@ -52,7 +72,14 @@ TEST(RouteTable, NamesWhatIsWrong) {
       {R"({"services":[{"name":"a","endpoints":[{"replica":"a-1","port":80}]}]})",
        "endpoint \"a-1\" of service \"a\": needs address and port"},
       {R"({"services":[{"name":"a","endpoints":[{"address":"::1","port":65536}]}]})", "port 65536"},
-      {R"({"services":[{"name":"a","endpoints":[{"address":"::1","port":1,"role":"both"}]}]})", "role \"both\""}};
+      {R"({"services":[{"name":"a","endpoints":[{"address":"::1","port":1,"role":"both"}]}]})", "role \"both\""},
+      {R"({"services":[{"name":"a","auth":"all"}]})", "auth \"all\" is none of none, key"},
+      {R"({"services":[{"name":"a","rules":[{}]}]})", "needs a header"},
+      {R"({"services":[{"name":"a","traffic":{"affinity":{"by":"moon"}}}]})", "moon"},
+      {R"({"services":[{"name":"a","requests":"5/w"}]})", "\"5/w\" is no rate"},
+      {R"({"keys":[{"id":"k","tenant":"t","sha256":"abc"}]})", "key \"k\": sha256 is not 64"},
+      {R"({"keys":[{"id":"k"}]})", "needs id and tenant"},
+      {R"({"tenants":[{"name":"t","weight":0}]})", "weight is 0"}};
   for (const auto& [text, message] : cases) {
     SCOPED_TRACE(text);
     const Result<Json> json = parse_json(text);

@@ -88,6 +88,8 @@ TEST_P(StoreContract, KeepsAStepOverAReopen) {
           .events = {{.id = 3, .time_ms = 9, .job = {7}, .kind = "placed", .text = "on 2 cards", .detail_json = "{}"}},
           .secrets = {{.name = "token", .sealed = std::string("\x00\xff", 2), .changed_ms = 4}},
           .services = {{.name = "vad", .record_json = "{}"}, {.name = "chat", .record_json = "{\"a\":1}"}},
+          .callers = {{.kind = "tenant", .name = "a", .record_json = "{}"},
+                      {.kind = "key", .name = "a", .record_json = "{\"b\":2}"}},
           .meta = {{"server_id", "abc"}},
           .snapshot = "state",
           .snapshot_sequence = 2});
@@ -106,6 +108,9 @@ TEST_P(StoreContract, KeepsAStepOverAReopen) {
   ASSERT_EQ(store_->services().value().size(), 2u);
   EXPECT_EQ(store_->services().value().at(0).name, "chat");
   EXPECT_EQ(store_->services().value().at(0).record_json, "{\"a\":1}");
+  ASSERT_EQ(store_->callers().value().size(), 2u);
+  EXPECT_EQ(store_->callers().value().at(0).kind, "key");
+  EXPECT_EQ(store_->callers().value().at(0).record_json, "{\"b\":2}");
   EXPECT_EQ(store_->meta("server_id").value(), "abc");
   EXPECT_EQ(store_->latest_snapshot().value()->bytes, "state");
   EXPECT_EQ(store_->last_sequence().value(), 2u);
@@ -138,6 +143,11 @@ TEST_P(StoreContract, ReplacesRowsOfTheSameId) {
   EXPECT_EQ(store_->secrets().value().at(0).sealed, "new");
   ASSERT_EQ(store_->services().value().size(), 1u);
   EXPECT_EQ(store_->services().value().at(0).record_json, "[]");
+  commit({.callers = {{.kind = "key", .name = "k"}, {.kind = "tenant", .name = "k"}}});
+  commit({.callers = {{.kind = "tenant", .name = "k", .record_json = "new"}},
+          .removed_callers = {{"key", "k"}, {"key", "never-there"}}});
+  ASSERT_EQ(store_->callers().value().size(), 1u);
+  EXPECT_EQ(store_->callers().value().at(0).record_json, "new");
   commit({.removed_secrets = {"s", "never-there"}});
   EXPECT_TRUE(store_->secrets().value().empty());
 }

@@ -61,6 +61,13 @@ struct ServiceRow {
   std::string record_json = {};
 };
 
+/// Who calls services: a key or a tenant; opaque here.
+struct CallerRow {
+  std::string kind = {};  ///< "key", "tenant".
+  std::string name = {};
+  std::string record_json = {};
+};
+
 /// All that one step changes; committed whole or not at all.
 struct Transaction {
   struct Frame {
@@ -75,14 +82,17 @@ struct Transaction {
   std::vector<std::string> removed_secrets = {};
   std::vector<ServiceRow> services = {};  ///< Upserts.
   std::vector<std::string> removed_services = {};
-  std::vector<std::pair<std::string, std::string>> meta = {};  ///< Upserts of named values.
+  std::vector<CallerRow> callers = {};                                    ///< Upserts.
+  std::vector<std::pair<std::string, std::string>> removed_callers = {};  ///< Kind and name.
+  std::vector<std::pair<std::string, std::string>> meta = {};             ///< Upserts of named values.
   /// A snapshot of the core after `snapshot_sequence`; older snapshots but one are dropped.
   std::optional<std::string> snapshot = {};
   std::uint64_t snapshot_sequence = 0;
 
   bool is_empty() const {
     return frames.empty() && jobs.empty() && attempts.empty() && events.empty() && secrets.empty() &&
-           removed_secrets.empty() && services.empty() && removed_services.empty() && meta.empty() && !snapshot;
+           removed_secrets.empty() && services.empty() && removed_services.empty() && callers.empty() &&
+           removed_callers.empty() && meta.empty() && !snapshot;
   }
 };
 
@@ -118,6 +128,7 @@ class Store {
   virtual Result<std::vector<EventRow>> events(model::JobId job, std::uint64_t after, std::size_t limit) = 0;
   virtual Result<std::vector<SecretRow>> secrets() = 0;
   virtual Result<std::vector<ServiceRow>> services() = 0;  ///< By name.
+  virtual Result<std::vector<CallerRow>> callers() = 0;    ///< By kind and name.
   virtual Result<std::optional<std::string>> meta(std::string_view name) = 0;
   virtual Result<std::optional<SnapshotRow>> latest_snapshot() = 0;
   /// Frames with sequence > after, in order; the callback stops by returning an error.

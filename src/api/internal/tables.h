@@ -420,6 +420,65 @@ struct Table<EventList> {
 };
 
 template <>
+struct Table<KeyRequest> {
+  static constexpr std::string_view kName = "KeyRequest";
+  static constexpr std::string_view kText = "A key that shall be made.";
+  static constexpr auto kFields = std::tuple(
+      field("name", &KeyRequest::name, "For people; unique among a tenant's keys."),
+      optional_field("tenant", &KeyRequest::tenant, "Whose limits and share it counts to; yours if absent."),
+      optional_field("services", &KeyRequest::services, "That it may call; all that let its tenant in if absent."),
+      optional_field("requests", &KeyRequest::requests, "A rate like 10/s; no bound of its own if absent."),
+      optional_field("tokens", &KeyRequest::tokens, "Of language models, like 50000/m."));
+};
+
+template <>
+struct Table<KeyStatus> {
+  static constexpr std::string_view kName = "KeyStatus";
+  static constexpr std::string_view kText = "A key of a caller of services.";
+  static constexpr auto kFields = std::tuple(
+      field("id", &KeyStatus::id, "Stands in the gateway's metrics and log."), field("name", &KeyStatus::name, ""),
+      field("user", &KeyStatus::user, "Who made it."), field("tenant", &KeyStatus::tenant, ""),
+      field("services", &KeyStatus::services, "Empty: all that let its tenant in."),
+      optional_field("requests", &KeyStatus::requests, ""), optional_field("tokens", &KeyStatus::tokens, ""),
+      field("created_ms", &KeyStatus::created_ms, ""),
+      optional_field("key", &KeyStatus::key, "Its text; only in the answer to its making, and kept nowhere."));
+};
+
+template <>
+struct Table<KeyList> {
+  static constexpr std::string_view kName = "KeyList";
+  static constexpr std::string_view kText = "All keys, by tenant and name.";
+  static constexpr auto kFields = std::tuple(field("keys", &KeyList::keys, ""));
+};
+
+template <>
+struct Table<TenantRequest> {
+  static constexpr std::string_view kName = "TenantRequest";
+  static constexpr std::string_view kText = "What a tenant's keys may use together.";
+  static constexpr auto kFields = std::tuple(
+      optional_field("weight", &TenantRequest::weight, "Share of a service that has not enough for all; 1 if absent."),
+      optional_field("requests", &TenantRequest::requests, "A rate like 100/s; no bound if absent."),
+      optional_field("tokens", &TenantRequest::tokens, "Of language models, like 1000000/m."));
+};
+
+template <>
+struct Table<TenantStatus> {
+  static constexpr std::string_view kName = "TenantStatus";
+  static constexpr std::string_view kText = "A tenant of services.";
+  static constexpr auto kFields =
+      std::tuple(field("name", &TenantStatus::name, ""), field("weight", &TenantStatus::weight, ""),
+                 optional_field("requests", &TenantStatus::requests, ""),
+                 optional_field("tokens", &TenantStatus::tokens, ""), field("keys", &TenantStatus::keys, "How many."));
+};
+
+template <>
+struct Table<TenantList> {
+  static constexpr std::string_view kName = "TenantList";
+  static constexpr std::string_view kText = "Tenants that are described or that keys name.";
+  static constexpr auto kFields = std::tuple(field("tenants", &TenantList::tenants, ""));
+};
+
+template <>
 struct Table<SecretStatus> {
   static constexpr std::string_view kName = "SecretStatus";
   static constexpr std::string_view kText = "A secret without its value, which no answer ever holds.";
@@ -502,7 +561,7 @@ using AllTypes =
                ReplicaStatus, ServiceStatus, ServiceList, SubmitAnswer, JobList, ChangeStatus, WhyAnswer, WhenAnswer,
                CardStatus, NodeStatus, NodeList, CardList, QueueRequest, QueueStatus, QueueList, QueueDiffRequest,
                JobChange, QueueDiff, UsageRow, UsageList, ReservationRequest, ReservationStatus, ReservationList,
-               EventStatus, EventList, SecretStatus, SecretList, LogLine, ServerStatus::Capability, ServerStatus,
-               ErrorFields, ErrorAnswer>;
+               EventStatus, EventList, KeyRequest, KeyStatus, KeyList, TenantRequest, TenantStatus, TenantList,
+               SecretStatus, SecretList, LogLine, ServerStatus::Capability, ServerStatus, ErrorFields, ErrorAnswer>;
 
 }  // namespace busbar::api::internal

@@ -103,6 +103,13 @@ std::string_view route_class(api::Operation operation) {
     case Operation::kWatchRoutes:
     case Operation::kDemand:
       return "gateways";
+    case Operation::kListKeys:
+    case Operation::kCreateKey:
+    case Operation::kRevokeKey:
+    case Operation::kListTenants:
+    case Operation::kPutTenant:
+    case Operation::kDeleteTenant:
+      return "callers";
     case Operation::kListSecrets:
     case Operation::kPutSecret:
     case Operation::kDeleteSecret:

@@ -49,7 +49,7 @@ States states_of(const ServiceEntry* previous) {
 }
 
 Result<std::shared_ptr<const ServiceEntry>> make_service(route::Service service, const ServiceEntry* previous,
-                                                         std::size_t workers) {
+                                                         std::size_t workers, std::uint32_t gateways) {
   auto entry = std::make_shared<ServiceEntry>();
   const States states = states_of(previous);
   for (const route::Endpoint& endpoint : service.endpoints) {
@@ -59,6 +59,7 @@ Result<std::shared_ptr<const ServiceEntry>> make_service(route::Service service,
     entry->endpoints.push_back(std::move(made));
   }
   entry->picker = route::Picker(service);
+  entry->limits = {service.access.rates, gateways};
   entry->value = std::move(service);
   entry->state = previous != nullptr ? previous->state : std::make_shared<ServiceState>(workers);
   return std::shared_ptr<const ServiceEntry>(std::move(entry));
@@ -87,10 +88,13 @@ Result<std::shared_ptr<const Directory>> Directory::make(route::Table table, con
                                                          std::size_t workers) {
   auto directory = std::make_shared<Directory>();
   directory->version_ = table.version;
+  directory->callers_ = Callers::make(std::move(table.keys), std::move(table.tenants), table.gateways,
+                                      previous == nullptr ? nullptr : previous->callers_);
   for (route::Service& service : table.services) {
     const int known = previous == nullptr ? -1 : previous->by_name(service.name);
     const ServiceEntry* before = known < 0 ? nullptr : previous->services()[static_cast<std::size_t>(known)].get();
-    TRY_ASSIGN(std::shared_ptr<const ServiceEntry> entry, make_service(std::move(service), before, workers));
+    TRY_ASSIGN(std::shared_ptr<const ServiceEntry> entry,
+               make_service(std::move(service), before, workers, table.gateways));
     const int index = static_cast<int>(directory->services_.size());
     directory->by_name_.emplace(entry->value.name, index);
     for (const std::string& host : entry->value.hosts) directory->by_host_.emplace(lower(host), index);

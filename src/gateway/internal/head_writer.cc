@@ -127,8 +127,10 @@ void append_request_head(std::string& out, const RequestHead& head, const Forwar
   out.append(request.target);
   out += " HTTP/1.1\r\n";
   bool was_forwarded = false;
-  append_lines(out, head.headers, [&was_forwarded](const HeaderLine& header) {
+  const HeaderId credential = request.credential;
+  append_lines(out, head.headers, [&was_forwarded, credential](const HeaderLine& header) {
     was_forwarded = was_forwarded || header.id == HeaderId::kForwardedFor;
+    if (header.id == credential && credential != HeaderId::kOther) return false;
     return !header.is_hop_by_hop && header.id != HeaderId::kForwardedFor && header.id != HeaderId::kContentLength &&
            header.id != HeaderId::kForwardedProto;
   });
@@ -149,6 +151,13 @@ void append_request_head(std::string& out, const RequestHead& head, const Forwar
     out.append(request.prefix);
     out += "\r\n";
   }
+  if (!request.tenant.empty()) {
+    out += "X-Busbar-Tenant: ";
+    out.append(request.tenant);
+    out += "\r\nX-Busbar-Key: ";
+    out.append(request.key_id);
+    out += "\r\n";
+  }
   if (head.is_upgrade) {
     out += "Connection: upgrade\r\n";
     append_lines(out, head.headers, [](const HeaderLine& header) { return header.id == HeaderId::kUpgrade; });
@@ -163,6 +172,7 @@ void append_response_head(std::string& out, const ResponseHead& head, const Forw
   out.append(head.reason);
   out += "\r\n";
   append_lines(out, head.headers, [](const HeaderLine& header) { return !header.is_hop_by_hop; });
+  out.append(response.more);
   if (response.framing == Framing::kChunked) out += "Transfer-Encoding: chunked\r\n";
   if (head.status == 101) {
     out += "Connection: upgrade\r\n";
@@ -180,6 +190,7 @@ void append_own_answer(std::string& out, const OwnAnswer& answer) {
                  answer.is_http10 ? 0 : 1, answer.status, reason_of(answer.status), answer.content_type,
                  answer.body.size());
   if (answer.retry_after_s) fmt::format_to(std::back_inserter(out), "Retry-After: {}\r\n", *answer.retry_after_s);
+  out.append(answer.more);
   if (!answer.keeps_alive) {
     out += "Connection: close\r\n";
   } else if (answer.is_http10) {
@@ -192,6 +203,21 @@ void append_own_answer(std::string& out, const OwnAnswer& answer) {
 std::string error_body(int status, std::string_view message) {
   const std::string_view code = code_of(status);
   return Json::object({{"error", Json::object({{"code", code}, {"message", message}, {"type", code}})}}).dump();
+}
+
+std::string openai_error_body(int status, std::string_view message) {
+  std::string_view type = status < 500 ? "invalid_request_error" : "server_error";
+  std::string_view code = code_of(status);
+  if (status == 401) code = "invalid_api_key";
+  if (status == 403) type = "permission_error";
+  if (status == 404) code = "model_not_found";
+  if (status == 429) {
+    type = "rate_limit_error";
+    code = "rate_limit_exceeded";
+  }
+  return Json::object(
+             {{"error", Json::object({{"message", message}, {"type", type}, {"param", nullptr}, {"code", code}})}})
+      .dump();
 }
 
 }  // namespace busbar::gateway::internal

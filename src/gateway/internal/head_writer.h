@@ -18,6 +18,9 @@ struct ForwardedRequest {
   in6_addr peer = {};
   Framing framing = Framing::kNone;
   std::uint64_t content_length = 0;
+  HeaderId credential = HeaderId::kOther;  ///< The field that held the caller's key: it is not for the replica.
+  std::string_view tenant = {};            ///< "": the caller is not known.
+  std::string_view key_id = {};
 };
 
 /// Appends the head for the replica: HTTP/1.1, without hop-by-hop fields, framed anew, with X-Forwarded-For and -Proto.
@@ -27,6 +30,7 @@ struct ForwardedResponse {
   Framing framing = Framing::kNone;  ///< Towards the client.
   bool is_http10 = false;
   bool keeps_alive = true;
+  std::string_view more = {};  ///< Field lines of our own.
 };
 
 /// Appends the head for the client. Content-Length stays as the replica sent it, also where no body follows.
@@ -40,11 +44,14 @@ struct OwnAnswer {
   bool keeps_alive = true;
   bool is_http10 = false;
   bool is_head_request = false;
+  std::string_view more = {};  ///< Field lines.
 };
 void append_own_answer(std::string& out, const OwnAnswer& answer);
 
 /// {"error":{"code":"unavailable","message":"...","type":"unavailable"}}: the API's form, with OpenAI's members.
 std::string error_body(int status, std::string_view message);
+/// As OpenAI's API words it, for its clients: {"error":{"message":...,"type":...,"param":null,"code":...}}.
+std::string openai_error_body(int status, std::string_view message);
 
 /// "192.0.2.1", "2001:db8::1"; addresses mapped into IPv6 as IPv4.
 void append_address(std::string& out, const in6_addr& address);

@@ -88,6 +88,10 @@ void write_services(Writer& writer, const Directory& directory) {
                [](const ServiceCounters& each) { return each.shed.value(); });
   write_family(writer, directory, "aborts_total", "counter", "Requests whose client went away.",
                [](const ServiceCounters& each) { return each.aborted.value(); });
+  write_family(writer, directory, "denied_total", "counter", "Requests refused for want of a key that lets them in.",
+               [](const ServiceCounters& each) { return each.denied.value(); });
+  write_family(writer, directory, "limited_total", "counter", "Requests refused because a rate was used up.",
+               [](const ServiceCounters& each) { return each.limited.value(); });
   write_family(writer, directory, "waiting", "gauge", "Requests that wait for a replica.",
                [](const ServiceCounters& each) { return each.waiting.load(std::memory_order_relaxed); });
   write_family(writer, directory, "running", "gauge", "Requests not answered to their end, those that wait included.",
@@ -102,6 +106,23 @@ void write_services(Writer& writer, const Directory& directory) {
                   &ServiceCounters::first_byte);
   write_histogram(writer, directory, "event_gap_seconds", "Between the pieces of an event stream (of tokens).",
                   &ServiceCounters::event_gap);
+}
+
+void write_tenants(Writer& writer, const Directory& directory) {
+  const auto family = [&](std::string_view name, std::string_view help,
+                          std::atomic<std::uint64_t> TenantState::* count) {
+    writer.family(name, "counter", help);
+    for (const auto& tenant : directory.callers().tenants()) {
+      writer.value(name, fmt::format("{{tenant=\"{}\"}}", tenant->value.name),
+                   ((*tenant->state).*count).load(std::memory_order_relaxed));
+    }
+  };
+  family("tenant_requests_total", "Requests of the tenant's keys that were let in.", &TenantState::requests);
+  family("tenant_limited_total", "Requests of the tenant's keys that were refused with 429.", &TenantState::limited);
+  family("tenant_estimated_tokens_total", "Tokens that its requests were expected to use, when they came.",
+         &TenantState::estimated_tokens);
+  family("tenant_settled_tokens_total", "Tokens that its answers said they used.", &TenantState::settled_tokens);
+  family("tenant_unsettled_total", "Answers that did not say: for them the estimate stands.", &TenantState::unsettled);
 }
 
 }  // namespace
@@ -128,6 +149,7 @@ std::string metrics_text(const Directory* directory, const std::vector<const Wor
   writer.family("table_version", "gauge", "Version of the route table in use.");
   writer.value("table_version", "", directory == nullptr ? 0 : directory->version());
   if (directory != nullptr) write_services(writer, *directory);
+  if (directory != nullptr) write_tenants(writer, *directory);
   return std::move(writer).text();
 }
 

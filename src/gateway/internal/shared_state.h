@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "gateway/internal/callers.h"
 #include "gateway/internal/histogram.h"
 #include "os/event_fd.h"
 #include "route/picker.h"
@@ -43,6 +44,8 @@ struct alignas(64) ServiceCounters {
   Counter retries = {};
   Counter shed = {};     ///< Refused with 503 or 429 because too many waited or waited too long.
   Counter aborted = {};  ///< The client went away.
+  Counter denied = {};   ///< Refused with 401 or 403.
+  Counter limited = {};  ///< Refused with 429 for a rate that was used up.
   std::array<Counter, 6> by_status_class = {};
   std::atomic<std::uint32_t> waiting = 0;
   std::atomic<std::uint32_t> running = 0;
@@ -59,6 +62,11 @@ struct ServiceState {
   std::vector<std::unique_ptr<ServiceCounters>> counters = {};  ///< By worker.
   /// Bit of each worker (modulo 64) with requests that wait; who ends a request wakes one of them.
   std::atomic<std::uint64_t> waiting_workers = 0;
+  UseState use = {};  ///< Of all callers together.
+  /// Worker that a place at a replica was offered to; -1: none.
+  std::atomic<int> offered_to = -1;
+  /// Requests that wait, by their tenant's slot modulo the size: two tenants in one place are bounded together.
+  std::array<std::atomic<std::uint32_t>, 256> waiting_by_tenant = {};
 };
 
 struct EndpointEntry {
@@ -71,6 +79,7 @@ struct ServiceEntry {
   route::Service value = {};
   std::vector<EndpointEntry> endpoints = {};  ///< As value.endpoints.
   route::Picker picker = {};
+  UseLimits limits = {};
   std::shared_ptr<ServiceState> state = {};
 };
 
@@ -88,6 +97,7 @@ class Directory {
   int by_name(std::string_view name) const { return find(by_name_, name); }
   int by_host(std::string_view host) const;  ///< Ignores case.
   int by_model(std::string_view model) const { return find(by_model_, model); }
+  const Callers& callers() const { return *callers_; }
   /// The answer to GET /v1/models.
   const std::string& models_json() const { return models_json_; }
 
@@ -108,6 +118,7 @@ class Directory {
   Index by_host_ = {};
   Index by_model_ = {};
   std::string models_json_ = {};
+  std::shared_ptr<const Callers> callers_ = {};
 };
 
 }  // namespace busbar::gateway::internal

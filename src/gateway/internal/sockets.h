@@ -6,13 +6,17 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "gateway/chunk_scanner.h"
 #include "gateway/http_head.h"
 #include "gateway/internal/buffer.h"
+#include "gateway/internal/callers.h"
 #include "gateway/internal/shared_state.h"
 #include "gateway/internal/timer_wheel.h"
+#include "route/fair_queue.h"
+#include "route/inference_body.h"
 
 /// The objects of one worker's thread. They point at each other freely: the worker owns them all, in pools.
 namespace busbar::gateway::internal {
@@ -71,9 +75,10 @@ struct WorkerService {
   ServiceCounters* counters = nullptr;
   std::vector<WorkerEndpoint*> endpoints = {};  ///< As entry->endpoints.
   std::vector<std::unique_ptr<WorkerEndpoint>> owned = {};
-  Exchange* first_waiting = nullptr;
-  Exchange* last_waiting = nullptr;
-  std::size_t exchanges = 0;  ///< That point here.
+  route::FairQueue waiting = {};
+  std::unordered_map<std::uint32_t, route::FairFlow> flows = {};  ///< Those that wait, by tenant's slot.
+  std::size_t exchanges = 0;                                      ///< That point here.
+  std::size_t last_offered = 0;                                   ///< Worker that a free place went to last.
   bool is_listed = true;
   bool is_ready = false;  ///< In the worker's list of services whose waiting requests are to be tried.
 };
@@ -130,12 +135,18 @@ struct ExchangeState {
   std::int64_t last_piece_us = 0;
   std::int64_t deadline_us = 0;  ///< The client's own; 0: none.
 
-  Exchange* wait_previous = nullptr;
-  Exchange* wait_next = nullptr;
+  // Who calls and what it may use: worker_policy.cc.
+  std::shared_ptr<const KeyEntry> key = {};  ///< nullptr: not asked for.
+  HeaderId credential = HeaderId::kOther;    ///< The field that held it.
+  bool is_model_call = false;                ///< A call of OpenAI's form.
+  bool is_admitted = false;                  ///< Counts for its service.
+  bool wants_usage = false;                  ///< Its answer tells how many tokens it took.
+  std::uint64_t tokens = 0;                  ///< Estimated; 0: no call of a model.
+  route::UsageScanner usage = {};
 };
 
 /// One request and its answer.
-struct Exchange : TimerNode, ExchangeState {
+struct Exchange : TimerNode, route::FairItem, ExchangeState {
   Exchange() : TimerNode{.owner = TimerOwner::kExchange} {}
   Buffer input = {};          ///< Of the client, not looked at yet.
   Buffer head = {};           ///< The request's own head, where the body is needed first.

@@ -43,7 +43,7 @@ in6_addr peer_address(const sockaddr_storage& address) {
 }  // namespace
 
 Worker::Worker(std::size_t index, WorkerSettings settings, std::vector<os::UniqueFd> listeners, const Board& board,
-               os::EventFd waker, os::UniqueFd epoll)
+               os::EventFd waker, os::UniqueFd epoll, const route::HashKey& secret)
     : index_(index),
       settings_(settings),
       board_(board),
@@ -52,6 +52,7 @@ Worker::Worker(std::size_t index, WorkerSettings settings, std::vector<os::Uniqu
       spare_(open("/dev/null", O_RDONLY | O_CLOEXEC)),
       listener_fds_(std::move(listeners)),
       timers_(monotonic_us() / 1000),
+      keys_(secret),
       random_(0x9e3779b97f4a7c15U * (index + 1) ^ static_cast<std::uint64_t>(monotonic_us())) {
   refresh_clock();
 }
@@ -258,7 +259,13 @@ void Worker::take_mail() {
   if (directory != nullptr) apply(std::move(directory));
   // Another worker may have ended a request of a service that we have requests waiting for.
   for (WorkerService* service : services_) {
-    if (service->first_waiting != nullptr) mark_ready(*service);
+    if (!service->waiting.empty()) {
+      mark_ready(*service);
+    } else if (service->entry->state->offered_to.load(std::memory_order_relaxed) == static_cast<int>(index_)) {
+      // Whom the place was for has gone meanwhile.
+      service->entry->state->offered_to.store(-1, std::memory_order_relaxed);
+      wake_others(*service);
+    }
   }
   if (wants_drain_ && !is_draining_) begin_drain();
 }
@@ -278,6 +285,7 @@ void Worker::apply(std::shared_ptr<const Directory> directory) {
     }
     WorkerService& service = **found;
     service.is_listed = true;
+    std::erase_if(service.flows, [](const auto& flow) { return flow.second.size == 0; });
     service.entry = entry;
     service.endpoints.clear();
     for (std::size_t index = 0; index < entry->endpoints.size(); ++index) {
@@ -310,9 +318,9 @@ void Worker::forget_unlisted() {
   }
   std::erase_if(owned_services_, [this](const std::unique_ptr<WorkerService>& service) {
     if (service->is_listed) return false;
-    while (service->first_waiting != nullptr) {
-      Exchange& exchange = *service->first_waiting;
-      stop_waiting(exchange);
+    while (!service->waiting.empty()) {
+      auto& exchange = static_cast<Exchange&>(service->waiting.front());
+      stop_waiting(exchange, Waited::kInVain);
       fail(exchange, 404, "the service was removed while the request waited");
     }
     has_unlisted_ = has_unlisted_ || service->exchanges > 0 || service->is_ready;
@@ -371,7 +379,7 @@ void Worker::expire(TimerNode& node) {
 
 void Worker::exchange_expired(Exchange& exchange) {
   if (exchange.is_waiting) {
-    stop_waiting(exchange);
+    stop_waiting(exchange, Waited::kInVain);
     exchange.service->counters->shed.add(1);
     fail(exchange, 503, "no replica could take the request in time", 1);
   } else if (exchange.request_phase == RequestPhase::kHead) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "gateway/http_head.h"
+#include "gateway/internal/callers.h"
 #include "gateway/internal/head_writer.h"
 #include "gateway/internal/shared_state.h"
 #include "gateway/internal/sockets.h"
@@ -56,8 +57,9 @@ struct Board {
 /// replicas, and their answers streamed back; bytes are copied only where a receiver is slower than its sender.
 class Worker {
  public:
+  /// `secret`: random, of this process.
   Worker(std::size_t index, WorkerSettings settings, std::vector<os::UniqueFd> listeners, const Board& board,
-         os::EventFd waker, os::UniqueFd epoll);
+         os::EventFd waker, os::UniqueFd epoll, const route::HashKey& secret);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -117,9 +119,12 @@ class Worker {
   void dispatch(Exchange& exchange);
   bool choose_endpoint(Exchange& exchange);
   void start_waiting(Exchange& exchange);
-  void stop_waiting(Exchange& exchange);
+  enum class Waited { kServed, kInVain };
+  void stop_waiting(Exchange& exchange, Waited how);
   void serve_waiting(WorkerService& service);
   void mark_ready(WorkerService& service);
+  void offer_place(WorkerService& service);
+  void wake_others(const WorkerService& service);
   void connect(Exchange& exchange);
   void read_on(Exchange& exchange);
   void serve_upstream(Upstream& upstream, std::uint32_t events);
@@ -131,6 +136,13 @@ class Worker {
   void leave_endpoint(Exchange& exchange, bool has_failed);
   void judge(EndpointState& endpoint, bool has_failed);
   std::uint64_t draw();
+
+  // worker_policy.cc: who may call, and how much
+  bool admit(Exchange& exchange, const RequestHead& head);
+  bool know_caller(Exchange& exchange, const RequestHead& head);
+  bool take_rates(Exchange& exchange);
+  void settle(Exchange& exchange);
+  void append_rate_fields(std::string& out, const Exchange& exchange) const;
 
   // worker_response.cc: the answer, and the end of an exchange
   void pump_response(Exchange& exchange);
@@ -193,6 +205,8 @@ class Worker {
 
   HeadParser parser_ = {};
   std::string out_head_ = {};
+  std::string more_fields_ = {};  ///< For the head of the next answer.
+  KeyCache keys_;
   std::string log_ = {};
   std::uint64_t random_ = 0;
   double retry_tokens_ = 10;

@@ -277,6 +277,7 @@ std::size_t Worker::route_request(Exchange& exchange, const RequestHead& head, s
     if (head.framing == Framing::kNone) return refuse(400, "the body must be a JSON object with a member \"model\"");
     exchange.head.append(std::string_view(head.method.data(), head_bytes));
     exchange.request_phase = RequestPhase::kGathering;
+    exchange.is_model_call = true;
     arm(exchange, settings_.body_timeout_ms);
     if (exchange.expects_continue && !send_client(exchange, "HTTP/1.1 100 Continue\r\n\r\n", {})) return 0;
     exchange.expects_continue = false;
@@ -294,6 +295,7 @@ bool Worker::client_goes_on(const Exchange& exchange) const {
 
 void Worker::forward_head(Exchange& exchange, const RequestHead& head, std::string_view target,
                           std::string_view prefix) {
+  if (!admit(exchange, head)) return;
   const route::Limits& limits = exchange.service->entry->value.limits;
   if (limits.max_body_bytes > 0 && head.framing == Framing::kLength &&
       head.content_length > static_cast<std::uint64_t>(limits.max_body_bytes)) {
@@ -305,7 +307,10 @@ void Worker::forward_head(Exchange& exchange, const RequestHead& head, std::stri
                        .prefix = prefix,
                        .peer = exchange.client->peer,
                        .framing = head.framing,
-                       .content_length = head.content_length});
+                       .content_length = head.content_length,
+                       .credential = exchange.credential,
+                       .tenant = exchange.key != nullptr ? exchange.key->value.tenant : std::string_view(),
+                       .key_id = exchange.key != nullptr ? exchange.key->value.id : std::string_view()});
   if (head.framing != Framing::kNone) arm(exchange, settings_.body_timeout_ms);
   // With a body: it goes along with the head, once what has come of it is there (continue_body).
   if (head.framing == Framing::kNone) dispatch(exchange);
@@ -313,13 +318,13 @@ void Worker::forward_head(Exchange& exchange, const RequestHead& head, std::stri
 
 // All of the body is there: now the service can be found.
 void Worker::take_gathered(Exchange& exchange) {
-  const std::optional<std::string_view> model = route::model_in_body(exchange.request.view());
-  if (!model) {
+  const std::optional<route::InferenceBody> body = route::scan_inference_body(exchange.request.view());
+  if (!body) {
     fail(exchange, 400, "the body must be a JSON object with one member \"model\", a plain text");
     return;
   }
-  int index = directory_->by_model(*model);
-  if (index < 0) index = directory_->by_name(*model);
+  int index = directory_->by_model(body->model);
+  if (index < 0) index = directory_->by_name(body->model);
   if (index < 0) {
     fail(exchange, 404, "no service offers this model; GET /v1/models lists what there is");
     return;
@@ -328,12 +333,18 @@ void Worker::take_gathered(Exchange& exchange) {
   exchange.may_repeat = true;
   const HeadFault fault = parser_.parse_request(exchange.head.view());
   CHECK(!fault.is_fault());  // The same bytes were parsed before.
+  const bool has_text = parser_.request().path != "/v1/embeddings" && parser_.request().path != "/v1/rerank";
+  exchange.tokens = route::estimate_tokens(*body, has_text ? route::Completion::kText : route::Completion::kNone);
+  if (!admit(exchange, parser_.request())) return;
   out_head_.clear();
   append_request_head(out_head_, parser_.request(),
                       {.target = parser_.request().target,
                        .peer = exchange.client->peer,
                        .framing = Framing::kLength,
-                       .content_length = exchange.request.size()});
+                       .content_length = exchange.request.size(),
+                       .credential = exchange.credential,
+                       .tenant = exchange.key != nullptr ? exchange.key->value.tenant : std::string_view(),
+                       .key_id = exchange.key != nullptr ? exchange.key->value.id : std::string_view()});
   exchange.request.tail().insert(0, out_head_);
   exchange.head.clear();
   dispatch(exchange);

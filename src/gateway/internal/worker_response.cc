@@ -121,6 +121,9 @@ bool Worker::take_response_head(Exchange& exchange, std::string_view rest) {
   }
   if (exchange.request_phase != RequestPhase::kComplete || is_draining_) exchange.keeps_alive = false;
   forwarded.keeps_alive = exchange.keeps_alive;
+  more_fields_.clear();
+  append_rate_fields(more_fields_, exchange);
+  forwarded.more = more_fields_;
   out_head_.clear();
   append_response_head(out_head_, head, forwarded);
   if (exchange.request_sent == exchange.request.size()) {
@@ -150,6 +153,7 @@ bool Worker::take_response_body(Exchange& exchange, std::string_view head, std::
     case Framing::kLength: {
       const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(exchange.response_left, bytes.size()));
       exchange.response_left -= size;
+      if (exchange.wants_usage) exchange.usage.feed(bytes.substr(0, size));
       if (!send_client(exchange, head, bytes.substr(0, size))) return false;
       return exchange.response_left > 0 || finish_response(exchange, size == bytes.size());
     }
@@ -158,6 +162,7 @@ bool Worker::take_response_body(Exchange& exchange, std::string_view head, std::
     case Framing::kUntilClose:
       break;
   }
+  if (exchange.wants_usage) exchange.usage.feed(bytes);
   if (!exchange.rechunks_response || bytes.empty()) return send_client(exchange, head, bytes);
   std::string framed(head);
   append_chunk_size(framed, bytes.size());
@@ -172,6 +177,7 @@ bool Worker::take_chunks(Exchange& exchange, std::string_view head, std::string_
   while (used < bytes.size() && !exchange.response_chunks.is_done() && !exchange.response_chunks.is_broken()) {
     const ChunkScanner::Piece piece = exchange.response_chunks.step(bytes.substr(used));
     used += piece.bytes;
+    if (exchange.wants_usage) exchange.usage.feed(piece.payload);
     if (exchange.is_http10) plain += piece.payload;
   }
   if (exchange.response_chunks.is_broken()) {
@@ -262,7 +268,9 @@ void Worker::answer(Exchange& exchange, int status, std::string_view content_typ
                                 .retry_after_s = retry_after_s,
                                 .keeps_alive = exchange.keeps_alive,
                                 .is_http10 = exchange.is_http10,
-                                .is_head_request = exchange.is_head_request});
+                                .is_head_request = exchange.is_head_request,
+                                .more = more_fields_});
+  more_fields_.clear();
   exchange.response_phase = ResponsePhase::kComplete;
   if (send_client(exchange, out_head_, {})) finish_if_done(exchange);
 }
@@ -278,7 +286,8 @@ void Worker::fail(Exchange& exchange, int status, std::string_view text, std::op
   if (exchange.upstream != nullptr) close_upstream(*exchange.upstream);
   if (exchange.arrived_us == 0) exchange.arrived_us = now_us_;
   if (exchange.request_phase == RequestPhase::kHead) exchange.keeps_alive = false;
-  answer(exchange, status, "application/json", error_body(status, text), retry_after_s);
+  const std::string body = exchange.is_model_call ? openai_error_body(status, text) : error_body(status, text);
+  answer(exchange, status, "application/json", body, retry_after_s);
 }
 
 void Worker::finish_if_done(Exchange& exchange) {
@@ -307,9 +316,10 @@ void Worker::finish_if_done(Exchange& exchange) {
 // Frees the exchange. What the client sent behind this request stays, for the next, if the connection goes on.
 void Worker::end_exchange(Exchange& exchange) {
   Client& client = *exchange.client;
-  if (exchange.is_waiting) stop_waiting(exchange);
+  if (exchange.is_waiting) stop_waiting(exchange, Waited::kInVain);
   leave_endpoint(exchange, exchange.has_failed);
   if (exchange.upstream != nullptr) close_upstream(*exchange.upstream);
+  if (exchange.tokens > 0 && exchange.is_admitted) settle(exchange);
   if (exchange.arrived_us != 0) account(exchange);
   if (exchange.service != nullptr) {
     exchange.service->counters->running.fetch_sub(1, std::memory_order_relaxed);
@@ -335,7 +345,7 @@ void Worker::end_exchange(Exchange& exchange) {
 void Worker::account(Exchange& exchange) {
   if (exchange.service != nullptr) {
     ServiceCounters& counters = *exchange.service->counters;
-    counters.finished.add(1);
+    if (exchange.is_admitted) counters.finished.add(1);
     if (exchange.has_failed) counters.failed.add(1);
     const auto status_class = static_cast<std::size_t>(std::clamp(exchange.status / 100, 0, 5));
     counters.by_status_class[status_class].add(1);

@@ -35,14 +35,13 @@ void Worker::bind_service(Exchange& exchange, std::size_t index) {
   WorkerService& service = *services_[index];
   exchange.service = &service;
   ++service.exchanges;
-  service.counters->arrivals.add(1);
   service.counters->running.fetch_add(1, std::memory_order_relaxed);
   retry_tokens_ = std::min(retry_tokens_ + kRetryTokensPerRequest, kMaxRetryTokens);
 }
 
 void Worker::dispatch(Exchange& exchange) {
-  // Who came first is served first.
-  if (exchange.service->first_waiting == nullptr && choose_endpoint(exchange)) {
+  // Whoever waits is served first; who of them, the queue says.
+  if (exchange.service->waiting.empty() && choose_endpoint(exchange)) {
     connect(exchange);
   } else {
     start_waiting(exchange);
@@ -80,77 +79,6 @@ bool Worker::choose_endpoint(Exchange& exchange) {
   exchange.given_us = now_us_;
   ++exchange.attempts;
   return true;
-}
-
-void Worker::start_waiting(Exchange& exchange) {
-  WorkerService& service = *exchange.service;
-  const route::Service& value = service.entry->value;
-  const std::int64_t retry_after_s = std::max<std::int64_t>(1, value.start_ms / 1000);
-  const auto shed = [&](std::string_view text) {
-    service.counters->shed.add(1);
-    fail(exchange, 503, text, retry_after_s);
-  };
-  if (value.endpoints.empty() && !value.can_start) return shed("the service has no replica and may not start one");
-  std::size_t waiting = 0;
-  for (const auto& counters : service.entry->state->counters)
-    waiting += counters->waiting.load(std::memory_order_relaxed);
-  if (value.limits.waiting > 0 && waiting >= value.limits.waiting)
-    return shed("too many requests wait for this service");
-  std::int64_t wait_us = value.limits.wait_ms > 0 ? value.limits.wait_ms * 1000 : 3'600'000'000;
-  if (exchange.deadline_us > 0) {
-    const std::int64_t left_us = exchange.deadline_us - now_us_;
-    if (left_us <= 0 || (value.endpoints.empty() && value.start_ms * 1000 > left_us)) {
-      return shed("no replica can be ready before the request's deadline");
-    }
-    wait_us = std::min(wait_us, left_us);
-  }
-  exchange.is_waiting = true;
-  exchange.wait_previous = service.last_waiting;
-  exchange.wait_next = nullptr;
-  (service.last_waiting != nullptr ? service.last_waiting->wait_next : service.first_waiting) = &exchange;
-  service.last_waiting = &exchange;
-  timers_.disarm(exchange);
-  timers_.arm(exchange, (now_us_ + wait_us) / 1000);
-  service.counters->waiting.fetch_add(1, std::memory_order_relaxed);
-  service.entry->state->waiting_workers.fetch_or(std::uint64_t{1} << (index_ % 64));
-  // A place that another worker gave up before it could see this bit is found by looking once more.
-  if (board_.wakers.size() > 1) mark_ready(service);
-  if (value.endpoints.empty() || waiting == 0) board_.demand->set();
-}
-
-void Worker::stop_waiting(Exchange& exchange) {
-  WorkerService& service = *exchange.service;
-  exchange.is_waiting = false;
-  (exchange.wait_previous != nullptr ? exchange.wait_previous->wait_next : service.first_waiting) = exchange.wait_next;
-  (exchange.wait_next != nullptr ? exchange.wait_next->wait_previous : service.last_waiting) = exchange.wait_previous;
-  exchange.wait_previous = exchange.wait_next = nullptr;
-  service.counters->waiting.fetch_sub(1, std::memory_order_relaxed);
-  if (service.first_waiting == nullptr) {
-    service.entry->state->waiting_workers.fetch_and(~(std::uint64_t{1} << (index_ % 64)));
-  }
-  timers_.disarm(exchange);
-}
-
-void Worker::serve_waiting(WorkerService& service) {
-  while (service.first_waiting != nullptr) {
-    Exchange& exchange = *service.first_waiting;
-    const route::Service& value = service.entry->value;
-    if (value.endpoints.empty() && !value.can_start) {
-      stop_waiting(exchange);
-      service.counters->shed.add(1);
-      fail(exchange, 503, "the service has no replica and may not start one", 1);
-      continue;
-    }
-    if (!choose_endpoint(exchange)) return;
-    stop_waiting(exchange);
-    connect(exchange);
-  }
-}
-
-void Worker::mark_ready(WorkerService& service) {
-  if (service.is_ready) return;
-  service.is_ready = true;
-  ready_services_.push_back(&service);
 }
 
 void Worker::connect(Exchange& exchange) {
@@ -339,16 +267,7 @@ void Worker::leave_endpoint(Exchange& exchange, bool has_failed) {
   judge(state, has_failed);
   if (!exchange.endpoint->is_listed) has_unlisted_ = true;
   exchange.endpoint = nullptr;
-  WorkerService& service = *exchange.service;
-  if (service.first_waiting != nullptr) {
-    mark_ready(service);
-    return;
-  }
-  const std::uint64_t waiting = service.entry->state->waiting_workers.load();
-  if (waiting == 0) return;
-  for (std::size_t index = 0; index < board_.wakers.size(); ++index) {
-    if ((waiting >> (index % 64) & 1) != 0 && index != index_) board_.wakers[index]->set();
-  }
+  offer_place(*exchange.service);
 }
 
 // Outlier ejection: three failures in a row take a replica out for a second, then two, four ... up to 32.

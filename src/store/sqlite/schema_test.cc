@@ -57,6 +57,7 @@ TEST(Schema, TakesADatabaseOfAnyOlderSchemaWithAllItsRows) {
     EXPECT_EQ(store->latest_snapshot().value()->bytes, "snapshot-of-2");
     EXPECT_EQ(store->secrets().value().at(0).sealed, std::string("\x00\x01\xff", 3));
     EXPECT_TRUE(store->services().value().empty());
+    EXPECT_TRUE(store->callers().value().empty());
     EXPECT_TRUE(store->verify());
   }
 }

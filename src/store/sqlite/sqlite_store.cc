@@ -64,6 +64,9 @@ class SqliteStore final : public Store {
   Result<std::vector<ServiceRow>> services() override {
     return read([&](Database& database) { return read_services(database); });
   }
+  Result<std::vector<CallerRow>> callers() override {
+    return read([&](Database& database) { return read_callers(database); });
+  }
   Result<std::optional<std::string>> meta(std::string_view name) override {
     return read([&](Database& database) { return read_meta(database, name); });
   }

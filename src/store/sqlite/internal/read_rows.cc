@@ -56,6 +56,10 @@ Result<ServiceRow> service_from(const Query& row) {
   return ServiceRow{.name = row.bytes_at(0), .record_json = row.bytes_at(1)};
 }
 
+Result<CallerRow> caller_from(const Query& row) {
+  return CallerRow{.kind = row.bytes_at(0), .name = row.bytes_at(1), .record_json = row.bytes_at(2)};
+}
+
 Result<SnapshotRow> snapshot_from(const Query& row) {
   return SnapshotRow{.sequence = row.unsigned_at(0), .bytes = row.bytes_at(1)};
 }
@@ -169,6 +173,11 @@ Result<std::vector<SecretRow>> read_secrets(Database& database) {
 Result<std::vector<ServiceRow>> read_services(Database& database) {
   TRY_ASSIGN(Query query, database.query("SELECT name, record_json FROM services ORDER BY name"));
   return all_rows(query, service_from);
+}
+
+Result<std::vector<CallerRow>> read_callers(Database& database) {
+  TRY_ASSIGN(Query query, database.query("SELECT kind, name, record_json FROM callers ORDER BY kind, name"));
+  return all_rows(query, caller_from);
 }
 
 Result<std::optional<std::string>> read_meta(Database& database, std::string_view name) {

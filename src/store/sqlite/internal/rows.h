@@ -20,6 +20,7 @@ Result<std::vector<AttemptRow>> read_open_attempts(Database& database);
 Result<std::vector<EventRow>> read_events(Database& database, model::JobId job, std::uint64_t after, std::size_t limit);
 Result<std::vector<SecretRow>> read_secrets(Database& database);
 Result<std::vector<ServiceRow>> read_services(Database& database);
+Result<std::vector<CallerRow>> read_callers(Database& database);
 Result<std::optional<std::string>> read_meta(Database& database, std::string_view name);
 Result<std::optional<SnapshotRow>> read_latest_snapshot(Database& database);
 /// At most `limit` frames after a sequence number.

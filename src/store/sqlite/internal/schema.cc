@@ -59,10 +59,20 @@ constexpr std::string_view kServices = R"sql(
 CREATE TABLE services (name TEXT PRIMARY KEY, record_json TEXT NOT NULL) STRICT;
 )sql";
 
+constexpr std::string_view kCallers = R"sql(
+CREATE TABLE callers (
+  kind TEXT NOT NULL,
+  name TEXT NOT NULL,
+  record_json TEXT NOT NULL,
+  PRIMARY KEY (kind, name)
+) STRICT;
+)sql";
+
 constexpr std::array kSteps = {
     SchemaStep{.name = "journal and tables", .sql = kJournalAndTables},
     SchemaStep{.name = "find jobs by name and events by job", .sql = kFindByNameAndJob},
     SchemaStep{.name = "services", .sql = kServices},
+    SchemaStep{.name = "callers of services", .sql = kCallers},
 };
 
 struct Version {

@@ -75,6 +75,17 @@ Result<void> remove_service(Database& database, const std::string& name) {
   return query.text(name).run();
 }
 
+Result<void> write_caller(Database& database, const CallerRow& row) {
+  TRY_ASSIGN(Query query, database.query("INSERT INTO callers (kind, name, record_json) VALUES (?, ?, ?) ON CONFLICT "
+                                         "(kind, name) DO UPDATE SET record_json = excluded.record_json"));
+  return query.text(row.kind).text(row.name).text(row.record_json).run();
+}
+
+Result<void> remove_caller(Database& database, const std::string& kind, const std::string& name) {
+  TRY_ASSIGN(Query query, database.query("DELETE FROM callers WHERE kind = ? AND name = ?"));
+  return query.text(kind).text(name).run();
+}
+
 Result<void> write_meta(Database& database, const std::string& name, const std::string& value) {
   TRY_ASSIGN(Query query, database.query("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) "
                                          "DO UPDATE SET value = excluded.value"));
@@ -101,6 +112,8 @@ Result<void> write_transaction(Database& database, const Transaction& transactio
   for (const auto& name : transaction.removed_secrets) TRY(remove_secret(database, name));
   for (const auto& row : transaction.services) TRY(write_service(database, row));
   for (const auto& name : transaction.removed_services) TRY(remove_service(database, name));
+  for (const auto& row : transaction.callers) TRY(write_caller(database, row));
+  for (const auto& [kind, name] : transaction.removed_callers) TRY(remove_caller(database, kind, name));
   for (const auto& [name, value] : transaction.meta) TRY(write_meta(database, name, value));
   if (transaction.snapshot) TRY(write_snapshot(database, transaction.snapshot_sequence, *transaction.snapshot));
   return {};

@@ -1,0 +1,369 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <latch>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gateway/gateway.h"
+#include "gateway/test_peers.h"
+#include "os/crypto/crypto.h"
+
+// Who may call, and how much: through real sockets.
+namespace busbar::gateway {
+namespace {
+
+using testing::Backend;
+using testing::echoes;
+using testing::Peer;
+
+route::Service guarded(std::uint16_t port) {
+  return {.name = "s",
+          .models = {"m"},
+          .access = {.auth = model::ServiceAuth::kKey},
+          .endpoints = {{.replica = "s-1", .address = "127.0.0.1", .port = port}}};
+}
+
+route::Key key(const std::string& text, const std::string& tenant, model::RateLimits rates = {}) {
+  return {.id = "id-" + text, .sha256 = os::sha256(text), .user = "user-" + text, .tenant = tenant, .rates = rates};
+}
+
+class GatewayPolicy : public ::testing::Test {
+ protected:
+  void start(route::Table table) {
+    auto gateway = Gateway::start({.threads = 1});
+    ASSERT_TRUE(gateway) << gateway.error().to_string();
+    gateway_ = *std::move(gateway);
+    update(std::move(table));
+  }
+  void update(route::Table table) {
+    table.version = ++version_;
+    ASSERT_TRUE(gateway_->update(std::move(table)));
+  }
+  std::string send(std::string_view request) const {
+    Peer client = Peer::connect(gateway_->port());
+    client.send(request);
+    return client.read_message();
+  }
+  std::string get(const std::string& field) const {
+    return send("GET /services/s/x HTTP/1.1\r\nHost: a\r\n" + (field.empty() ? "" : field + "\r\n") + "\r\n");
+  }
+  std::string chat(const std::string& field, const std::string& body) const {
+    return send("POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n" + (field.empty() ? "" : field + "\r\n") +
+                "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+  }
+  bool counts(std::string_view line) const { return gateway_->metrics_text().find(line) != std::string::npos; }
+
+  std::unique_ptr<Gateway> gateway_ = {};
+  std::uint64_t version_ = 0;
+};
+
+int status_in(std::string_view answer) {
+  return answer.size() < 12 ? 0 : std::stoi(std::string(answer.substr(9, 3)));
+}
+
+bool holds(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+TEST_F(GatewayPolicy, LetsInOnlyThoseWithAKeyAndKeepsItFromTheReplica) {
+  const Backend backend(echoes());
+  start({.services = {guarded(backend.port())}, .keys = {key("one", "research")}});
+  for (const char* field : {"Authorization: Bearer one", "authorization: bearer one", "x-api-key: one",
+                            "X-Api-Key: one\r\nX-Busbar-Tenant: liar\r\nX-Busbar-Key: liar"}) {
+    SCOPED_TRACE(field);
+    // Twice: the second time it is known without its hash.
+    for (int round = 0; round < 2; ++round) {
+      const std::string answer = get(field);
+      EXPECT_EQ(status_in(answer), 200) << answer;
+      EXPECT_TRUE(holds(answer, "X-Busbar-Tenant: research\r\nX-Busbar-Key: id-one\r\n")) << answer;
+      EXPECT_FALSE(holds(answer, "liar")) << answer;
+      const std::string seen = answer.substr(answer.find("\r\n\r\n"));
+      EXPECT_FALSE(holds(seen, "earer")) << seen;
+      EXPECT_FALSE(holds(seen, "pi-")) << seen;
+    }
+  }
+  // A field that is not the key is the replica's.
+  EXPECT_TRUE(holds(get("Authorization: Basic eDp5\r\nx-api-key: one"), "Authorization: Basic eDp5"));
+  for (const char* field : {"", "Authorization: Bearer two", "Authorization: Basic one", "Authorization: Bearer ",
+                            "x-api-key: ", "x-api-key: one\r\nx-api-key2: one "}) {
+    SCOPED_TRACE(field);
+    if (std::string_view(field).starts_with("x-api-key: one")) continue;
+    const std::string answer = get(field);
+    EXPECT_EQ(status_in(answer), 401) << answer;
+    EXPECT_TRUE(holds(answer, "WWW-Authenticate: Bearer\r\n")) << answer;
+  }
+  EXPECT_TRUE(counts("busbar_gateway_denied_total{service=\"s\"} 5\n"));
+  EXPECT_TRUE(counts("busbar_gateway_requests_total{service=\"s\"} 9\n"));
+}
+
+TEST_F(GatewayPolicy, AnswersCallsOfModelsInOpenAIsForm) {
+  const Backend backend(echoes());
+  start({.services = {guarded(backend.port())}, .keys = {key("one", "research")}});
+  const std::string body = R"({"model":"m","messages":[]})";
+  EXPECT_EQ(status_in(chat("Authorization: Bearer one", body)), 200);
+  const std::string refused = chat("Authorization: Bearer no", body);
+  EXPECT_EQ(status_in(refused), 401);
+  EXPECT_TRUE(holds(refused, R"("type":"invalid_request_error","param":null,"code":"invalid_api_key")")) << refused;
+}
+
+TEST_F(GatewayPolicy, AKeyOpensWhatItAndTheServiceSay) {
+  const Backend backend(echoes());
+  route::Service picky = guarded(backend.port());
+  picky.access.allow = {"research", "user-three"};
+  route::Key narrow = key("two", "research");
+  narrow.services = {"other"};
+  start({.services = {picky}, .keys = {key("one", "research"), narrow, key("three", "sales"), key("four", "sales")}});
+  EXPECT_EQ(status_in(get("x-api-key: one")), 200);
+  EXPECT_EQ(status_in(get("x-api-key: two")), 403);
+  EXPECT_EQ(status_in(get("x-api-key: three")), 200);
+  EXPECT_EQ(status_in(get("x-api-key: four")), 403);
+}
+
+TEST_F(GatewayPolicy, ARevokedKeyIsRefusedFromTheNextTableOn) {
+  const Backend backend(echoes());
+  start({.services = {guarded(backend.port())}, .keys = {key("one", "a"), key("two", "a")}});
+  Peer client = Peer::connect(gateway_->port());
+  const std::string request = "GET /services/s/ HTTP/1.1\r\nHost: a\r\nx-api-key: one\r\n\r\n";
+  client.send(request);
+  EXPECT_EQ(status_in(client.read_message()), 200);
+  update({.services = {guarded(backend.port())}, .keys = {key("two", "a")}});
+  // On the same connection, and without waiting: the worker takes the table up before the next request.
+  client.send(request);
+  EXPECT_EQ(status_in(client.read_message()), 401);
+  EXPECT_EQ(status_in(get("x-api-key: two")), 200);
+}
+
+TEST_F(GatewayPolicy, RatesOfKeyTenantAndServiceAllHold) {
+  const Backend backend(echoes());
+  const model::Rate two{.count = 2, .period_ms = 86'400'000};
+  const model::Rate three{.count = 3, .period_ms = 86'400'000};
+  const model::Rate five{.count = 5, .period_ms = 86'400'000};
+  route::Service service = guarded(backend.port());
+  service.access.rates.requests = five;
+  start({.services = {service},
+         .keys = {key("one", "a", {.requests = two}), key("two", "a"), key("three", "b")},
+         .tenants = {{.name = "a", .rates = {.requests = three}}}});
+  const std::string first = get("x-api-key: one");
+  EXPECT_EQ(status_in(first), 200);
+  EXPECT_TRUE(holds(first, "x-ratelimit-limit-requests: 2\r\nx-ratelimit-remaining-requests: 1\r\n")) << first;
+  EXPECT_EQ(status_in(get("x-api-key: one")), 200);
+  const std::string refused = get("x-api-key: one");
+  EXPECT_EQ(status_in(refused), 429);
+  EXPECT_TRUE(holds(refused, "x-ratelimit-remaining-requests: 0\r\n")) << refused;
+  EXPECT_TRUE(holds(refused, "Retry-After: 43")) << refused;  // half a day
+  EXPECT_TRUE(holds(refused, "this key's rate of requests is used up")) << refused;
+  // What its key was refused is not taken of the tenant: one is left of three.
+  EXPECT_EQ(status_in(get("x-api-key: two")), 200);
+  EXPECT_TRUE(holds(get("x-api-key: two"), "this tenant's rate"));
+  EXPECT_EQ(status_in(get("x-api-key: three")), 200);
+  EXPECT_EQ(status_in(get("x-api-key: three")), 200);
+  EXPECT_TRUE(holds(get("x-api-key: three"), "this service's rate"));
+  EXPECT_TRUE(counts("busbar_gateway_limited_total{service=\"s\"} 3\n"));
+  EXPECT_TRUE(counts("busbar_gateway_tenant_limited_total{tenant=\"a\"} 2\n"));
+  // A new table does not give anything back.
+  update({.services = {service}, .keys = {key("one", "a", {.requests = two})}});
+  EXPECT_EQ(status_in(get("x-api-key: one")), 429);
+}
+
+TEST_F(GatewayPolicy, GrantsItsPartOfARateWhereThereAreOtherGateways) {
+  const Backend backend(echoes());
+  start({.services = {guarded(backend.port())},
+         .keys = {key("one", "a", {.requests = {.count = 4, .period_ms = 86'400'000}})},
+         .gateways = 2});
+  EXPECT_TRUE(holds(get("x-api-key: one"), "x-ratelimit-limit-requests: 2\r\n"));
+  EXPECT_EQ(status_in(get("x-api-key: one")), 200);
+  EXPECT_EQ(status_in(get("x-api-key: one")), 429);
+}
+
+Backend::Serve says(std::string answer) {
+  return [answer = std::move(answer)](Peer& peer) {
+    while (!peer.read_message().empty()) peer.send(answer);
+  };
+}
+
+std::string with_length(const std::string& body, const std::string& fields = "") {
+  return "HTTP/1.1 200 OK\r\n" + fields + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+std::string chunk(const std::string& text) {
+  char size[20] = {};
+  std::snprintf(size, sizeof(size), "%zx\r\n", text.size());
+  return size + text + "\r\n";
+}
+
+TEST_F(GatewayPolicy, EstimatesTokensAndSettlesThemByTheAnswer) {
+  const std::string stream =
+      "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" +
+      chunk("data: {\"usage\":{\"total_tok") + chunk("ens\":40}}\n\ndata: [DONE]\n\n") + "0\r\n\r\n";
+  for (const std::string& answer : {with_length(R"({"usage":{"total_tokens":40}})"), stream}) {
+    SCOPED_TRACE(answer);
+    const Backend backend(says(answer));
+    start({.services = {guarded(backend.port())},
+           .keys = {key("one", "a", {.tokens = {.count = 1'000, .period_ms = 86'400'000}})}});
+    const std::string body = R"({"model":"m","messages":["0123456789ab"],"max_tokens":600})";
+    const std::string first = chat("x-api-key: one", body);
+    EXPECT_EQ(status_in(first), 200) << first;
+    // Four of the prompt and 600 that it may answer with; of those 40 were used in the end.
+    EXPECT_TRUE(holds(first, "x-ratelimit-limit-tokens: 1000\r\nx-ratelimit-remaining-tokens: 396\r\n")) << first;
+    const std::string second = chat("x-api-key: one", body);
+    EXPECT_TRUE(holds(second, "x-ratelimit-remaining-tokens: 356\r\n")) << second;
+    EXPECT_TRUE(counts("busbar_gateway_tenant_settled_tokens_total{tenant=\"a\"} 40\n"));
+    EXPECT_TRUE(counts("busbar_gateway_tenant_estimated_tokens_total{tenant=\"a\"} 1208\n"));
+  }
+}
+
+TEST_F(GatewayPolicy, RefusesTokensThatAreNotThereAndChargesNothingForFailures) {
+  const Backend backend(says("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"));
+  start({.services = {guarded(backend.port())},
+         .keys = {key("one", "a", {.tokens = {.count = 1'000, .period_ms = 86'400'000}})}});
+  const std::string body = R"({"model":"m","messages":[],"max_tokens":900})";
+  for (int round = 0; round < 3; ++round) EXPECT_EQ(status_in(chat("x-api-key: one", body)), 500);
+  const Backend silent(says(with_length("{}")));
+  route::Service next = guarded(silent.port());
+  next.endpoints[0].replica = "s-2";
+  update({.services = {next}, .keys = {key("one", "a", {.tokens = {.count = 1'000, .period_ms = 86'400'000}})}});
+  EXPECT_EQ(status_in(chat("x-api-key: one", body)), 200);
+  const std::string refused = chat("x-api-key: one", body);
+  EXPECT_EQ(status_in(refused), 429) << refused;
+  EXPECT_TRUE(holds(refused, "rate of tokens is used up")) << refused;
+  EXPECT_TRUE(holds(refused, R"("code":"rate_limit_exceeded")")) << refused;
+  // The answer said nothing of what it used, so the estimate stands.
+  EXPECT_TRUE(counts("busbar_gateway_tenant_unsettled_total{tenant=\"a\"} 1\n"));
+}
+
+/// A replica that serves one request at a time, the first of them only when it is told to, and keeps whose they were.
+class OneAtATime {
+ public:
+  OneAtATime()
+      : backend_([this](Peer& peer) {
+          for (std::string head = peer.read_message(); !head.empty(); head = peer.read_message()) {
+            const std::size_t at = head.find("X-Busbar-Tenant: ");
+            {
+              const std::lock_guard lock(mutex_);
+              order_ += at == std::string::npos ? '-' : head[at + 17];
+            }
+            may_begin_.wait();
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+          }
+        }) {}
+  void begin() { may_begin_.count_down(); }
+  std::uint16_t port() const { return backend_.port(); }
+  /// First letters of tenants.
+  std::string order() const {
+    const std::lock_guard lock(mutex_);
+    return order_;
+  }
+
+ private:
+  mutable std::mutex mutex_ = {};
+  std::string order_ = {};
+  std::latch may_begin_{1};
+  Backend backend_;
+};
+
+class GatewayFairness : public GatewayPolicy {
+ protected:
+  void ask(const std::string& key) {
+    Peer& client = clients_.emplace_back(Peer::connect(gateway_->port()));
+    client.send("GET /services/s/ HTTP/1.1\r\nHost: a\r\nx-api-key: " + key + "\r\n\r\n");
+  }
+  void until(const std::string& line) const {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!counts(line)) {
+      ASSERT_LT(std::chrono::steady_clock::now(), end) << line << "\n" << gateway_->metrics_text();
+      std::this_thread::yield();
+    }
+  }
+  void until_waiting(int count) const {
+    until("busbar_gateway_waiting{service=\"s\"} " + std::to_string(count) + "\n");
+  }
+  std::vector<int> statuses() {
+    std::vector<int> result;
+    for (Peer& client : clients_) result.push_back(status_in(client.read_message()));
+    return result;
+  }
+  std::vector<Peer> clients_ = {};
+};
+
+TEST_F(GatewayFairness, AFloodOfOneTenantDoesNotStarveAnother) {
+  OneAtATime replica;
+  route::Service service = guarded(replica.port());
+  service.limits.concurrency = 1;
+  start({.services = {service}, .keys = {key("one", "flood"), key("two", "quiet")}});
+  for (int count = 0; count < 51; ++count) ask("one");
+  until_waiting(50);
+  for (int count = 0; count < 5; ++count) ask("two");
+  until_waiting(55);
+  replica.begin();
+  EXPECT_EQ(statuses(), std::vector<int>(56, 200));
+  const std::string order = replica.order();
+  ASSERT_EQ(order.size(), 56U);
+  // In turns: all five of the quiet one are served among the first dozen, though fifty came before them.
+  EXPECT_LE(order.rfind('q'), 11U) << order;
+}
+
+TEST_F(GatewayFairness, SharesByWeight) {
+  OneAtATime replica;
+  route::Service service = guarded(replica.port());
+  service.limits.concurrency = 1;
+  start({.services = {service},
+         .keys = {key("one", "heavy"), key("two", "light")},
+         .tenants = {{.name = "heavy", .weight = 3}}});
+  for (int count = 0; count < 41; ++count) ask("one");
+  until_waiting(40);
+  for (int count = 0; count < 40; ++count) ask("two");
+  until_waiting(80);
+  replica.begin();
+  EXPECT_EQ(statuses(), std::vector<int>(81, 200));
+  const std::string first = replica.order().substr(1, 40);
+  EXPECT_NEAR(static_cast<double>(std::count(first.begin(), first.end(), 'h')), 30, 1) << first;
+}
+
+TEST_F(GatewayFairness, BoundsWhatOneTenantMayHaveWaiting) {
+  OneAtATime replica;
+  route::Service service = guarded(replica.port());
+  service.limits = {.concurrency = 1, .waiting = 8, .waiting_each = 6};
+  start({.services = {service}, .keys = {key("one", "flood"), key("two", "other"), key("three", "quiet")}});
+  for (int count = 0; count < 7; ++count) ask("one");
+  until_waiting(6);
+  EXPECT_EQ(status_in(get("x-api-key: one")), 429);
+  for (int count = 0; count < 4; ++count) ask("two");
+  until_waiting(10);  // beyond the bound of all: a few of each are always let wait
+  EXPECT_EQ(status_in(get("x-api-key: two")), 503);
+  ask("three");
+  until_waiting(11);
+  // Who goes away makes room.
+  clients_.erase(clients_.begin() + 6);
+  until_waiting(10);
+  ask("three");
+  replica.begin();
+  EXPECT_EQ(statuses(), std::vector<int>(12, 200));
+}
+
+TEST_F(GatewayFairness, WorkersGetFreePlacesInTurns) {
+  OneAtATime replica;
+  route::Service service = guarded(replica.port());
+  service.limits.concurrency = 1;
+  auto gateway = Gateway::start({.threads = 2});
+  ASSERT_TRUE(gateway);
+  gateway_ = *std::move(gateway);
+  update({.services = {service}, .keys = {key("one", "flood"), key("two", "quiet")}});
+  // Connections are spread by the kernel: with so many of each, both workers have both.
+  for (int count = 0; count < 65; ++count) ask("one");
+  until_waiting(64);
+  for (int count = 0; count < 16; ++count) ask("two");
+  until_waiting(80);
+  replica.begin();
+  EXPECT_EQ(statuses(), std::vector<int>(81, 200));
+  EXPECT_LE(replica.order().rfind('q'), 65U) << replica.order();
+}
+
+}  // namespace
+}  // namespace busbar::gateway
