@@ -209,6 +209,7 @@ void Services::on_demand(const route::Demand& demand, TimeMs now_ms) {
         RevisionCount& count = canaries_[one.name][revision.revision];
         count.finished += revision.finished;
         count.failed += revision.failed;
+        for (const auto& [bucket, times] : revision.latency) count.latency.add(bucket, times);
       }
     }
     due_.insert(one.name);

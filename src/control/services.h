@@ -15,6 +15,7 @@
 #include "model/job.h"
 #include "route/autoscale.h"
 #include "route/demand_book.h"
+#include "route/latency_sketch.h"
 #include "route/table.h"
 #include "store/store.h"
 
@@ -102,6 +103,7 @@ class Services {
   struct RevisionCount {
     std::uint64_t finished = 0;
     std::uint64_t failed = 0;
+    route::LatencySketch latency = {};
   };
 
   Result<ServiceRecord*> find_wanted(const std::string& name);
@@ -119,6 +121,7 @@ class Services {
   void give_up_late(ServiceRecord& record, TimeMs now_ms);
   void rescale(ServiceRecord& record, TimeMs now_ms);
   void judge_canary(ServiceRecord& record, TimeMs now_ms);
+  std::string fault_of_canary(const ServiceRecord& record);
   bool start(ServiceRecord& record, const ServiceRevision& revision, std::uint32_t count, TimeMs now_ms);
   void drain(ServiceRecord& record, Replica& replica, TimeMs now_ms);
   void stop(ServiceRecord& record, Replica& replica, TimeMs now_ms);

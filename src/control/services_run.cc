@@ -21,6 +21,8 @@ constexpr std::int64_t kGatewaysHeardMs = 3'000;
 constexpr std::int64_t kTellMs = 1'000;
 /// A share of failed requests means nothing before so many are known.
 constexpr std::uint64_t kLeastCanaryRequests = 20;
+/// Neither does its 99th percentile before one of a hundred answers lies beyond it.
+constexpr std::uint64_t kLeastLatencySamples = 200;
 constexpr int kMostSteps = 8;
 
 /// None after the first failure, then 0.5 s, doubling up to a minute.
@@ -182,13 +184,28 @@ void Services::rescale(ServiceRecord& record, TimeMs now_ms) {
   record.desired = desired;
 }
 
+/// What the new revision is taken back for; "": nothing.
+std::string Services::fault_of_canary(const ServiceRecord& record) {
+  const model::CanaryPolicy canary = record.service().canary.value_or(model::CanaryPolicy{});
+  const RevisionCount& count = canaries_[record.name()][record.current.number];
+  if (count.finished >= kLeastCanaryRequests && count.failed * 1'000 > count.finished * canary.abort_above_permille) {
+    return fmt::format("{} of {} requests failed", count.failed, count.finished);
+  }
+  const RevisionCount& stable = canaries_[record.name()][record.stable->number];
+  const bool is_measured =
+      count.latency.total() >= kLeastLatencySamples && stable.latency.total() >= kLeastLatencySamples;
+  if (canary.abort_above_latency_permille == 0 || !is_measured) return {};
+  const std::uint64_t its_us = count.latency.percentile_us(990);
+  const std::uint64_t old_us = stable.latency.percentile_us(990);
+  if (its_us * 1'000 <= old_us * canary.abort_above_latency_permille) return {};
+  return fmt::format("99 % of its answers took up to {:.1f} ms, those of revision {} up to {:.1f} ms",
+                     static_cast<double>(its_us) / 1'000, record.stable->number, static_cast<double>(old_us) / 1'000);
+}
+
 void Services::judge_canary(ServiceRecord& record, TimeMs now_ms) {
   if (record.canary_until_ms == 0 || !record.stable) return;
-  const model::CanaryPolicy canary = record.service().canary.value_or(model::CanaryPolicy{});
-  const RevisionCount count = canaries_[record.name()][record.current.number];
-  if (count.finished >= kLeastCanaryRequests && count.failed * 1'000 > count.finished * canary.abort_above_permille) {
-    const std::string text = fmt::format("revision {} was taken back: {} of {} requests failed", record.current.number,
-                                         count.failed, count.finished);
+  if (const std::string fault = fault_of_canary(record); !fault.empty()) {
+    const std::string text = fmt::format("revision {} was taken back: {}", record.current.number, fault);
     record.current = *std::exchange(record.stable, std::nullopt);
     record.canary_until_ms = 0;
     record.failures = 0;
@@ -197,6 +214,7 @@ void Services::judge_canary(ServiceRecord& record, TimeMs now_ms) {
     canaries_.erase(record.name());
     jobs_.note_service("canary_aborted", fmt::format("\"{}\": {}", record.name(), text));
   } else if (now_ms >= record.canary_until_ms) {
+    const RevisionCount& count = canaries_[record.name()][record.current.number];
     record.canary_until_ms = 0;
     jobs_.note_service("canary_passed", fmt::format("\"{}\": revision {}, {} of {} requests failed", record.name(),
                                                     record.current.number, count.failed, count.finished));

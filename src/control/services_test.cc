@@ -328,6 +328,53 @@ TEST_F(ServicesTest, ACanaryIsTakenBackWhenItsRequestsFail) {
   EXPECT_NE(record().last_error.find("19 of 20"), std::string::npos);
 }
 
+TEST_F(ServicesTest, ACanaryIsTakenBackWhenItIsSlow) {
+  apply(spec(1, 1));
+  become_ready(1);
+  model::JobSpec next = spec(1, 1, "serve slowly");
+  next.service->canary = model::CanaryPolicy{.abort_above_latency_permille = 1'500, .hold_ms = 60'000};
+  apply(next);
+  become_ready(2);
+  const auto bucket = [](std::uint64_t us) { return static_cast<std::uint32_t>(route::LatencySketch::bucket_of(us)); };
+  const auto took = [&](std::uint32_t revision, std::uint64_t us, std::uint64_t count) {
+    tell({.revisions = {{.revision = revision, .finished = count, .latency = {{bucket(us), count}}}}});
+  };
+  took(1, 10'000, 1'000);
+  took(2, 30'000, 199);
+  EXPECT_EQ(record().current.number, 2u);  // too few to judge
+  took(2, 30'000, 1);
+  EXPECT_EQ(record().current.number, 1u);
+  EXPECT_EQ(routed(), (Names{"vad-1", "vad-2 draining"}));
+  EXPECT_NE(record().last_error.find("99 % of its answers"), std::string::npos) << record().last_error;
+}
+
+TEST_F(ServicesTest, ACanaryThatIsALittleSlowerStays) {
+  apply(spec(1, 1));
+  become_ready(1);
+  model::JobSpec next = spec(1, 1, "serve");
+  next.service->canary = model::CanaryPolicy{.abort_above_latency_permille = 1'500, .hold_ms = 60'000};
+  next.env = {{"VERSION", "2"}};
+  apply(next);
+  become_ready(2);
+  const auto bucket = [](std::uint64_t us) { return static_cast<std::uint32_t>(route::LatencySketch::bucket_of(us)); };
+  tell({.revisions = {{.revision = 1, .finished = 500, .latency = {{bucket(10'000), 500}}},
+                      {.revision = 2, .finished = 500, .latency = {{bucket(12'000), 500}}}}});
+  EXPECT_EQ(record().current.number, 2u);
+}
+
+TEST_F(ServicesTest, ACanarysHeaderLeadsToItWhileItIsWatched) {
+  apply(spec(1, 1));
+  become_ready(1);
+  model::JobSpec next = spec(1, 1, "serve better");
+  next.service->canary = model::CanaryPolicy{.hold_ms = 60'000, .header = "x-canary", .header_value = "yes"};
+  apply(next);
+  become_ready(2);
+  EXPECT_EQ(services_->table().services.at(0).rules,
+            (std::vector<route::HeaderRule>{{.header = "x-canary", .value = "yes", .revision = 2}}));
+  later(60'000);
+  EXPECT_TRUE(services_->table().services.at(0).rules.empty());
+}
+
 TEST_F(ServicesTest, ACanaryThatServesWellIsFollowedByTheOthers) {
   apply(spec(2, 2));
   become_ready(1);

@@ -112,7 +112,24 @@ struct SeenEndpoint {
   std::uint64_t finished = 0;
   std::uint64_t failed = 0;
   std::uint64_t busy_us = 0;
+  std::vector<std::uint32_t> latency = {};  ///< Empty: not compared.
 };
+
+/// Adds what has come since the last message.
+void add_latency(route::ServiceDemand::Revision& revision, const std::vector<std::uint32_t>& now,
+                 const std::vector<std::uint32_t>& last) {
+  for (std::uint32_t bucket = 0; bucket < now.size(); ++bucket) {
+    const std::uint32_t count = now[bucket] - (bucket < last.size() ? last[bucket] : 0);
+    if (count == 0) continue;
+    const auto known = std::find_if(revision.latency.begin(), revision.latency.end(),
+                                    [bucket](const auto& each) { return each.first == bucket; });
+    if (known != revision.latency.end()) {
+      known->second += count;
+    } else {
+      revision.latency.emplace_back(bucket, count);
+    }
+  }
+}
 
 class ProxyGateway final : public Gateway {
  public:
@@ -249,9 +266,12 @@ route::Demand ProxyGateway::take_demand() {
     std::map<std::uint32_t, route::ServiceDemand::Revision> revisions;
     for (std::size_t index = 0; index < entry->endpoints.size(); ++index) {
       const internal::EndpointState& state = *entry->endpoints[index].state;
-      const SeenEndpoint now{.finished = state.finished.load(std::memory_order_relaxed),
-                             .failed = state.failed.load(std::memory_order_relaxed),
-                             .busy_us = state.busy_us.load(std::memory_order_relaxed)};
+      SeenEndpoint now{.finished = state.finished.load(std::memory_order_relaxed),
+                       .failed = state.failed.load(std::memory_order_relaxed),
+                       .busy_us = state.busy_us.load(std::memory_order_relaxed)};
+      if (entry->has_revisions) {
+        for (const auto& count : state.latency) now.latency.push_back(count.load(std::memory_order_relaxed));
+      }
       if (const std::uint32_t running = state.outstanding.load(); running > 0) {
         service.replicas.push_back({.replica = state.replica, .running = running});
       }
@@ -263,6 +283,7 @@ route::Demand ProxyGateway::take_demand() {
       revision.finished += now.finished - last.finished;
       revision.failed += now.failed - last.failed;
       revision.busy_us += now.busy_us - last.busy_us;
+      add_latency(revision, now.latency, last.latency);
     }
     for (const auto& [number, revision] : revisions) {
       if (revision.finished > 0) service.revisions.push_back(revision);

@@ -6,6 +6,7 @@
 #include <latch>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -363,6 +364,134 @@ TEST_F(GatewayFairness, WorkersGetFreePlacesInTurns) {
   replica.begin();
   EXPECT_EQ(statuses(), std::vector<int>(81, 200));
   EXPECT_LE(replica.order().rfind('q'), 65U) << replica.order();
+}
+
+/// Replicas that answer with their own number.
+struct Replicas {
+  explicit Replicas(std::size_t count) {
+    for (std::size_t number = 0; number < count; ++number) {
+      backends.push_back(std::make_unique<Backend>(says(with_length(std::to_string(number)))));
+    }
+  }
+  std::vector<route::Endpoint> endpoints() const {
+    std::vector<route::Endpoint> result;
+    for (const auto& backend : backends) {
+      result.push_back(
+          {.replica = "s-" + std::to_string(result.size()), .address = "127.0.0.1", .port = backend->port()});
+    }
+    return result;
+  }
+  std::vector<std::unique_ptr<Backend>> backends = {};
+};
+
+std::string body_in(std::string_view answer) {
+  return std::string(answer.substr(answer.find("\r\n\r\n") + 4));
+}
+
+TEST_F(GatewayPolicy, ASessionStaysWithItsReplica) {
+  const Replicas replicas(4);
+  for (const auto kind : {model::AffinityKind::kCookie, model::AffinityKind::kHeader}) {
+    route::Service service{.name = "s", .endpoints = replicas.endpoints()};
+    service.traffic.affinity = {.kind = kind, .name = kind == model::AffinityKind::kCookie ? "sid" : "X-Session"};
+    start({.services = {service}});
+    std::set<std::string> seen;
+    for (int session = 0; session < 40; ++session) {
+      const std::string value = std::to_string(session);
+      const std::string field =
+          kind == model::AffinityKind::kCookie ? "Cookie: a=b; sid=" + value + "; c=d" : "x-session: " + value;
+      const std::string home = body_in(get(field));
+      for (int round = 0; round < 5; ++round) EXPECT_EQ(body_in(get(field)), home);
+      seen.insert(home);
+    }
+    EXPECT_EQ(seen.size(), 4U);
+  }
+}
+
+TEST_F(GatewayPolicy, PromptsWithTheSameBeginningGoToTheSameReplica) {
+  const Replicas replicas(4);
+  route::Service service = guarded(1);
+  service.endpoints = replicas.endpoints();
+  service.traffic.affinity = {.kind = model::AffinityKind::kPrefix};
+  start({.services = {service}, .keys = {key("one", "a")}});
+  std::set<std::string> seen;
+  for (int talk = 0; talk < 24; ++talk) {
+    std::string text = std::string(600, static_cast<char>('a' + talk)) + std::to_string(talk);
+    const auto send_turn = [&] {
+      return body_in(chat("x-api-key: one", R"({"model":"m","messages":[")" + text + R"("],"max_tokens":5})"));
+    };
+    const std::string home = send_turn();
+    seen.insert(home);
+    for (int turn = 0; turn < 3; ++turn) {
+      text += std::string(300, 'z');
+      EXPECT_EQ(send_turn(), home) << talk << " " << turn;
+    }
+  }
+  EXPECT_GT(seen.size(), 1U);
+}
+
+TEST_F(GatewayPolicy, AnAdapterIsAskedOfReplicasThatHaveIt) {
+  const Backend plain(echoes());
+  const Backend tuned(echoes());
+  route::Service service{.name = "s", .models = {"base"}};
+  service.endpoints = {{.replica = "s-0", .address = "127.0.0.1", .port = plain.port()},
+                       {.replica = "s-1", .address = "127.0.0.1", .port = tuned.port(), .adapters = {"fr"}}};
+  start({.services = {service}});
+  for (const std::string model : {"fr", "base:fr", "s:fr"}) {
+    SCOPED_TRACE(model);
+    for (int round = 0; round < 6; ++round) {
+      const std::string answer = chat("", R"({"stream":false,"model":")" + model + R"(","messages":[]})");
+      // It is known there by its own name.
+      EXPECT_TRUE(holds(answer, R"({"stream":false,"model":"fr","messages":[]})")) << answer;
+    }
+  }
+  EXPECT_EQ(plain.connections(), 0U);
+  EXPECT_EQ(status_in(chat("", R"({"model":"base:de"})")), 404);
+  EXPECT_EQ(status_in(chat("", R"({"model":"base"})")), 200);
+}
+
+TEST_F(GatewayPolicy, ARuleSendsRequestsWithItsHeaderToItsRevision) {
+  const Replicas replicas(3);
+  route::Service service{.name = "s", .endpoints = replicas.endpoints()};
+  service.endpoints[2].revision = 2;
+  service.endpoints[2].weight = 1;
+  service.endpoints[0].weight = service.endpoints[1].weight = 1'000'000;
+  service.rules = {{.header = "x-canary", .value = "yes", .revision = 2}};
+  start({.services = {service}});
+  for (int round = 0; round < 20; ++round) {
+    EXPECT_EQ(body_in(get("X-Canary: yes")), "2");
+    EXPECT_NE(body_in(get("X-Canary: no")), "2");
+  }
+}
+
+TEST_F(GatewayFairness, WorkIsCountedInTokensUntilTheStreamEnds) {
+  std::latch may_end(1);
+  const auto streams = [&may_end](Peer& peer) {
+    while (!peer.read_message().empty()) {
+      peer.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+      peer.send(chunk("data: 1\n\n"));
+      may_end.wait();
+      peer.send("0\r\n\r\n");
+    }
+  };
+  const Backend one(streams);
+  const Backend two(streams);
+  route::Service service{.name = "s", .models = {"m"}};
+  service.endpoints = {{.replica = "s-1", .address = "127.0.0.1", .port = one.port()},
+                       {.replica = "s-2", .address = "127.0.0.1", .port = two.port()}};
+  start({.services = {service}});
+  const auto ask_for = [this](int tokens) {
+    const std::string body = R"({"model":"m","messages":[],"max_tokens":)" + std::to_string(tokens) + "}";
+    Peer& client = clients_.emplace_back(Peer::connect(gateway_->port()));
+    client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(body.size()) +
+                "\r\n\r\n" + body);
+    client.read_until("data: 1\n\n");
+  };
+  ask_for(100'000);
+  // Fifty small ones are less work than the large one: they all go to the other.
+  for (int count = 0; count < 50; ++count) ask_for(10);
+  EXPECT_EQ(one.connections() * two.connections(), 50U);
+  may_end.count_down();
+  for (Peer& client : clients_) client.read_until("0\r\n\r\n");
 }
 
 }  // namespace

@@ -27,8 +27,9 @@ TEST(Picker, NeverLetsOneReplicaBecomeMuchBusierThanTheRest) {
   std::vector<std::uint32_t> outstanding(16, 0);
   std::uint64_t state = 1;
   for (int request = 0; request < 1600; ++request) {
-    const auto chosen = picker.pick(next_random(state),
-                                    [&](std::size_t index) { return EndpointLoad{.outstanding = outstanding[index]}; });
+    const auto chosen = picker.pick(next_random(state), [&](std::size_t index) {
+      return EndpointLoad{.outstanding = outstanding[index], .work = outstanding[index]};
+    });
     ASSERT_TRUE(chosen);
     ++outstanding[*chosen];
   }
@@ -75,11 +76,90 @@ TEST(Picker, GivesACanaryItsShareHoweverManyReplicasThereAre) {
   for (int request = 0; request < 10'000; ++request) {
     const auto chosen = picker.pick(next_random(state), [](std::size_t index) {
       // Faster, so never busy: it must not get more for that.
-      return EndpointLoad{.outstanding = index == 4 ? 0U : 3U};
+      return EndpointLoad{.outstanding = 1, .work = index == 4 ? 0U : 3U};
     });
     of_canary += chosen == 4U ? 1 : 0;
   }
   EXPECT_NEAR(of_canary, 1000, 120);
+}
+
+TEST(Picker, KeepsASessionWithItsReplicaUntilThatHasTooMuch) {
+  const Picker picker(service(5));
+  std::vector<std::uint64_t> work(5, 10);
+  const auto pick = [&](std::uint64_t session, std::uint64_t random) {
+    return *picker.pick(random, [&](std::size_t index) { return EndpointLoad{.work = work[index]}; },
+                        {.session = session});
+  };
+  std::vector<int> sessions(5, 0);
+  std::uint64_t state = 11;
+  for (std::uint64_t session = 1; session <= 1'000; ++session) {
+    const std::size_t home = pick(mix(session, 7), next_random(state));
+    for (int round = 0; round < 3; ++round) EXPECT_EQ(pick(mix(session, 7), next_random(state)), home);
+    ++sessions[home];
+  }
+  for (const int count : sessions) EXPECT_NEAR(count, 200, 60);
+  const std::size_t home = pick(42, 1);
+  work[home] = 13;
+  EXPECT_EQ(pick(42, 1), home);
+  work[home] = 30;  // beyond 1.25 of the mean
+  const std::size_t away = pick(42, 1);
+  EXPECT_NE(away, home);
+  EXPECT_EQ(pick(42, 99), away);
+  work[home] = 10;
+  EXPECT_EQ(pick(42, 1), home);
+}
+
+TEST(Picker, MovesFewSessionsWhenAReplicaGoes) {
+  const Picker five(service(5));
+  Service four = service(5);
+  four.endpoints[2].is_draining = true;
+  const Picker without(four);
+  const auto idle = [](std::size_t) { return EndpointLoad{}; };
+  for (std::uint64_t session = 1; session <= 300; ++session) {
+    const std::size_t before = *five.pick(0, idle, {.session = mix(session, 3)});
+    const std::size_t after = *without.pick(0, idle, {.session = mix(session, 3)});
+    if (before != 2) EXPECT_EQ(after, before);
+  }
+}
+
+TEST(Picker, SendsAPromptWhereItsBeginningIsUnlessThatCostsMore) {
+  const Service three = service(3);
+  const Picker picker(three);
+  PrefixMap map;
+  std::vector<std::uint64_t> prefix;
+  hash_prefix(std::string(4 * kPrefixBlockBytes, 'p'), 1, prefix);
+  for (const std::uint64_t hash : prefix) map.note(hash, name_tag(three.endpoints[1].replica));
+  map.note(prefix[0], name_tag(three.endpoints[2].replica));
+  std::vector<std::uint64_t> work(3, 100);
+  const auto pick = [&](std::span<const std::uint64_t> blocks) {
+    return *picker.pick(0, [&](std::size_t index) { return EndpointLoad{.work = work[index]}; },
+                        {.prefix = blocks, .prefixes = &map});
+  };
+  EXPECT_EQ(pick(prefix), 1U);
+  // All but the first block are another text: both have it, the one with less to do gets it.
+  work[1] = 130;
+  EXPECT_EQ(pick(std::span(prefix).first(1)), 2U);
+  // Four blocks are 256 tokens: as long as it has no more than that to do before, it is worth it.
+  work[1] = 350;
+  EXPECT_EQ(pick(prefix), 1U);
+  work[1] = 360;
+  EXPECT_EQ(pick(prefix), 2U);  // it has one block of it
+  work[2] = 200;
+  EXPECT_NE(pick(prefix), 1U);
+}
+
+TEST(Picker, GivesARequestTheRevisionThatItWantsWhereThatHasRoom) {
+  Service two = service(4);
+  two.endpoints[3].revision = 2;
+  two.endpoints[3].weight = 1;
+  const Picker picker(two);
+  std::uint64_t state = 17;
+  for (int round = 0; round < 50; ++round) {
+    EXPECT_EQ(picker.pick(next_random(state), [](std::size_t) { return EndpointLoad{}; }, {.revision = 2}), 3U);
+  }
+  const auto full = [](std::size_t index) { return EndpointLoad{.is_usable = index != 3}; };
+  EXPECT_NE(picker.pick(1, full, {.revision = 2}), 3U);
+  EXPECT_TRUE(picker.pick(1, full, {.revision = 9}));
 }
 
 }  // namespace

@@ -7,8 +7,8 @@ namespace busbar::route {
 
 // The folded product of wyhash (Wang Yi): the high half of it depends on all bits of both.
 std::uint64_t mix(std::uint64_t left, std::uint64_t right) {
-  const unsigned __int128 product = static_cast<unsigned __int128>(left ^ 0xa0761d6478bd642fU) *
-                                    (right ^ 0xe7037ed1a0b428dbU);
+  const unsigned __int128 product =
+      static_cast<unsigned __int128>(left ^ 0xa0761d6478bd642fU) * (right ^ 0xe7037ed1a0b428dbU);
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 

@@ -17,8 +17,9 @@ inline constexpr std::uint64_t kPrefixBlockTokens = kPrefixBlockBytes / 4;
 /// More of a prompt is not looked at.
 inline constexpr std::size_t kMaxPrefixBlocks = 64;
 
-/// The chained hashes of a text's whole blocks, into `blocks` (cleared before): equal hashes mean equal beginnings up to
-/// and with that block. `salt` tells tenants and models apart, so that nobody can find out by timing what others asked.
+/// The chained hashes of a text's whole blocks, into `blocks` (cleared before): equal hashes mean equal beginnings up
+/// to and with that block. `salt` tells tenants and models apart, so that nobody can find out by timing what others
+/// asked.
 void hash_prefix(std::string_view text, std::uint64_t salt, std::vector<std::uint64_t>& blocks);
 
 /// A name as 16 bits that are never 0.
@@ -26,8 +27,8 @@ std::uint16_t name_tag(std::string_view name);
 /// A good 64-bit mix of two numbers.
 std::uint64_t mix(std::uint64_t left, std::uint64_t right);
 
-/// Remembers for each block hash the two replicas that were sent it last. A fixed table: what is old is overwritten, and
-/// a wrong entry costs a worse choice, nothing else. Thread-safe without locks.
+/// Remembers for each block hash the two replicas that were sent it last. A fixed table: what is old is overwritten,
+/// and a wrong entry costs a worse choice, nothing else. Thread-safe without locks.
 class PrefixMap {
  public:
   PrefixMap() : sets_(std::make_unique<Set[]>(kSets)) {}

@@ -57,11 +57,14 @@ Result<std::shared_ptr<const ServiceEntry>> make_service(route::Service service,
     const auto known = states.find(endpoint.replica);
     made.state = known != states.end() ? known->second : std::make_shared<EndpointState>(endpoint.replica);
     entry->endpoints.push_back(std::move(made));
+    entry->has_revisions = entry->has_revisions || endpoint.revision != service.endpoints.front().revision;
   }
   entry->picker = route::Picker(service);
   entry->limits = {service.access.rates, gateways};
+  const bool wants_prefixes = service.traffic.affinity.kind == model::AffinityKind::kPrefix;
   entry->value = std::move(service);
   entry->state = previous != nullptr ? previous->state : std::make_shared<ServiceState>(workers);
+  if (wants_prefixes) entry->state->want_prefixes();
   return std::shared_ptr<const ServiceEntry>(std::move(entry));
 }
 
@@ -100,12 +103,29 @@ Result<std::shared_ptr<const Directory>> Directory::make(route::Table table, con
     for (const std::string& host : entry->value.hosts) directory->by_host_.emplace(lower(host), index);
     for (const std::string& model : entry->value.models) directory->by_model_.emplace(model, index);
     for (const route::Endpoint& endpoint : entry->value.endpoints) {
-      for (const std::string& adapter : endpoint.adapters) directory->by_model_.emplace(adapter, index);
+      for (const std::string& adapter : endpoint.adapters) directory->by_adapter_.emplace(adapter, index);
     }
     directory->services_.push_back(std::move(entry));
   }
   directory->models_json_ = models_text(directory->services_);
   return std::shared_ptr<const Directory>(std::move(directory));
+}
+
+Directory::Target Directory::by_model(std::string_view model) const {
+  if (const int service = find(by_model_, model); service >= 0) return {.service = service};
+  if (const int service = find(by_adapter_, model); service >= 0) return {.service = service, .adapter = model};
+  if (const int service = find(by_name_, model); service >= 0) return {.service = service};
+  const std::size_t colon = model.rfind(':');
+  if (colon == std::string_view::npos) return {};
+  int service = find(by_model_, model.substr(0, colon));
+  if (service < 0) service = find(by_name_, model.substr(0, colon));
+  const std::string_view adapter = model.substr(colon + 1);
+  if (service < 0 || adapter.empty()) return {};
+  for (const route::Endpoint& endpoint : services_[static_cast<std::size_t>(service)]->value.endpoints) {
+    if (std::find(endpoint.adapters.begin(), endpoint.adapters.end(), adapter) == endpoint.adapters.end()) continue;
+    return {.service = service, .adapter = adapter, .is_qualified = true};
+  }
+  return {};
 }
 
 int Directory::by_host(std::string_view host) const {

@@ -17,22 +17,29 @@
 #include "gateway/internal/callers.h"
 #include "gateway/internal/histogram.h"
 #include "os/event_fd.h"
+#include "route/latency_sketch.h"
 #include "route/picker.h"
+#include "route/prefix.h"
 #include "route/table.h"
 
 namespace busbar::gateway::internal {
 
 /// What all workers know of one replica. Lives as long as a table or a request names it.
 struct EndpointState {
-  explicit EndpointState(std::string name) : replica(std::move(name)) {}
+  explicit EndpointState(std::string name) : replica(std::move(name)), tag(route::name_tag(replica)) {}
   const std::string replica;
+  const std::uint16_t tag;                     ///< Of the replica, in prefix maps.
   std::atomic<std::uint32_t> outstanding = 0;  ///< Requests given to it and not ended, by all workers.
-  std::atomic<std::uint32_t> failures = 0;     ///< In a row.
-  std::atomic<std::uint32_t> ejections = 0;    ///< In a row; the next one lasts longer.
+  /// Tokens of calls of models beyond one for each: with `outstanding` the work that it has.
+  std::atomic<std::uint64_t> more_work = 0;
+  std::atomic<std::uint32_t> failures = 0;   ///< In a row.
+  std::atomic<std::uint32_t> ejections = 0;  ///< In a row; the next one lasts longer.
   std::atomic<std::int64_t> ejected_until_us = 0;
   std::atomic<std::uint64_t> finished = 0;
   std::atomic<std::uint64_t> failed = 0;
   std::atomic<std::uint64_t> busy_us = 0;
+  /// Only while its service has replicas of more than one revision.
+  std::array<std::atomic<std::uint32_t>, route::LatencySketch::kBuckets> latency = {};
 };
 
 /// What one worker counts of one service; only it writes.
@@ -63,10 +70,22 @@ struct ServiceState {
   /// Bit of each worker (modulo 64) with requests that wait; who ends a request wakes one of them.
   std::atomic<std::uint64_t> waiting_workers = 0;
   UseState use = {};  ///< Of all callers together.
+  /// Where beginnings of prompts went; nullptr for services that do not want it. Once made it stays.
+  const route::PrefixMap* prefixes() const { return prefixes_.load(std::memory_order_acquire); }
+  route::PrefixMap* prefixes() { return prefixes_.load(std::memory_order_acquire); }
+  void want_prefixes() {
+    if (prefixes_.load(std::memory_order_acquire) != nullptr) return;
+    owned_prefixes_ = std::make_unique<route::PrefixMap>();
+    prefixes_.store(owned_prefixes_.get(), std::memory_order_release);
+  }
   /// Worker that a place at a replica was offered to; -1: none.
   std::atomic<int> offered_to = -1;
   /// Requests that wait, by their tenant's slot modulo the size: two tenants in one place are bounded together.
   std::array<std::atomic<std::uint32_t>, 256> waiting_by_tenant = {};
+
+ private:
+  std::unique_ptr<route::PrefixMap> owned_prefixes_ = {};
+  std::atomic<route::PrefixMap*> prefixes_ = nullptr;
 };
 
 struct EndpointEntry {
@@ -80,6 +99,7 @@ struct ServiceEntry {
   std::vector<EndpointEntry> endpoints = {};  ///< As value.endpoints.
   route::Picker picker = {};
   UseLimits limits = {};
+  bool has_revisions = false;  ///< More than one: their latencies are compared.
   std::shared_ptr<ServiceState> state = {};
 };
 
@@ -96,7 +116,14 @@ class Directory {
   /// Index into services(), -1 if there is none.
   int by_name(std::string_view name) const { return find(by_name_, name); }
   int by_host(std::string_view host) const;  ///< Ignores case.
-  int by_model(std::string_view model) const { return find(by_model_, model); }
+  /// What a call of a model is for.
+  struct Target {
+    int service = -1;               ///< -1: nobody offers it.
+    std::string_view adapter = {};  ///< That a replica must have; a view into `model`.
+    bool is_qualified = false;      ///< "base:adapter": replicas know the adapter by its own name.
+  };
+  /// A model of a service, one of its adapters, a service's name, or BASE:ADAPTER.
+  Target by_model(std::string_view model) const;
   const Callers& callers() const { return *callers_; }
   /// The answer to GET /v1/models.
   const std::string& models_json() const { return models_json_; }
@@ -117,6 +144,7 @@ class Directory {
   Index by_name_ = {};
   Index by_host_ = {};
   Index by_model_ = {};
+  Index by_adapter_ = {};
   std::string models_json_ = {};
   std::shared_ptr<const Callers> callers_ = {};
 };

@@ -141,6 +141,9 @@ class Worker {
   bool admit(Exchange& exchange, const RequestHead& head);
   bool know_caller(Exchange& exchange, const RequestHead& head);
   bool take_rates(Exchange& exchange);
+  void read_wishes(Exchange& exchange, const RequestHead& head);
+  void note_prompt(Exchange& exchange, const route::InferenceBody& body);
+  void note_prefix(const Exchange& exchange);
   void settle(Exchange& exchange);
   void append_rate_fields(std::string& out, const Exchange& exchange) const;
 

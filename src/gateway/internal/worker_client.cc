@@ -264,10 +264,10 @@ std::size_t Worker::route_request(Exchange& exchange, const RequestHead& head, s
     return 0;
   }
   if (const std::string_view model = kserve_model(head.path); !model.empty()) {
-    int index = directory_->by_model(model);
-    if (index < 0) index = directory_->by_name(model);
-    if (index < 0) return refuse(404, "no service offers this model; GET /v1/models lists what there is");
-    bind_service(exchange, static_cast<std::size_t>(index));
+    const Directory::Target target = directory_->by_model(model);
+    if (target.service < 0) return refuse(404, "no service offers this model; GET /v1/models lists what there is");
+    bind_service(exchange, static_cast<std::size_t>(target.service));
+    exchange.adapter.assign(target.adapter);
     exchange.may_repeat = true;
     forward_head(exchange, head, head.target, {});
     return client_goes_on(exchange) ? head_bytes : 0;
@@ -323,19 +323,25 @@ void Worker::take_gathered(Exchange& exchange) {
     fail(exchange, 400, "the body must be a JSON object with one member \"model\", a plain text");
     return;
   }
-  int index = directory_->by_model(body->model);
-  if (index < 0) index = directory_->by_name(body->model);
-  if (index < 0) {
+  const Directory::Target target = directory_->by_model(body->model);
+  if (target.service < 0) {
     fail(exchange, 404, "no service offers this model; GET /v1/models lists what there is");
     return;
   }
-  bind_service(exchange, static_cast<std::size_t>(index));
+  bind_service(exchange, static_cast<std::size_t>(target.service));
+  exchange.adapter.assign(target.adapter);
   exchange.may_repeat = true;
   const HeadFault fault = parser_.parse_request(exchange.head.view());
   CHECK(!fault.is_fault());  // The same bytes were parsed before.
   const bool has_text = parser_.request().path != "/v1/embeddings" && parser_.request().path != "/v1/rerank";
   exchange.tokens = route::estimate_tokens(*body, has_text ? route::Completion::kText : route::Completion::kNone);
   if (!admit(exchange, parser_.request())) return;
+  note_prompt(exchange, *body);
+  if (target.is_qualified) {
+    // The replica knows the adapter by its own name.
+    const std::size_t at = static_cast<std::size_t>(body->model.data() - exchange.request.view().data());
+    exchange.request.tail().replace(at, body->model.size(), exchange.adapter);
+  }
   out_head_.clear();
   append_request_head(out_head_, parser_.request(),
                       {.target = parser_.request().target,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <utility>
 
@@ -39,6 +40,37 @@ bool is_let_in(const route::Key& key, const route::Service& service) {
   const std::vector<std::string>& allow = service.access.allow;
   return (key.services.empty() || holds(key.services, service.name)) &&
          (allow.empty() || holds(allow, key.tenant) || holds(allow, key.user));
+}
+
+/// The value of one cookie in a Cookie field; "" if it is not there.
+std::string_view cookie_value(std::string_view cookies, std::string_view name) {
+  while (!cookies.empty()) {
+    const std::size_t end = std::min(cookies.find(';'), cookies.size());
+    std::string_view pair = cookies.substr(0, end);
+    cookies.remove_prefix(std::min(end + 1, cookies.size()));
+    while (!pair.empty() && pair.front() == ' ') pair.remove_prefix(1);
+    if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name)) {
+      return pair.substr(name.size() + 1);
+    }
+  }
+  return {};
+}
+
+/// Never 0.
+std::uint64_t text_hash(std::string_view text, std::uint64_t salt) {
+  std::uint64_t hash = route::mix(salt, text.size());
+  for (; text.size() >= 8; text.remove_prefix(8)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text.data(), 8);
+    hash = route::mix(hash, word);
+  }
+  for (const char c : text) hash = route::mix(hash, static_cast<unsigned char>(c));
+  return hash == 0 ? 1 : hash;
+}
+
+/// Tells tenants apart: what one sends says nothing of what another sent. The same in all gateways.
+std::uint64_t salt_of(const Exchange& exchange) {
+  return exchange.key == nullptr ? 0 : text_hash(exchange.key->value.tenant, 1);
 }
 
 /// Limits with what has been used of them.
@@ -108,7 +140,45 @@ bool Worker::admit(Exchange& exchange, const RequestHead& head) {
   exchange.is_admitted = true;
   exchange.wants_usage = exchange.tokens > 0;
   exchange.service->counters->arrivals.add(1);
+  const model::AffinityKind affinity = entry.value.traffic.affinity.kind;
+  const bool has_wishes = affinity == model::AffinityKind::kCookie || affinity == model::AffinityKind::kHeader;
+  if (has_wishes || !entry.value.rules.empty()) read_wishes(exchange, head);
   return true;
+}
+
+// What its head says of where it would like to go.
+void Worker::read_wishes(Exchange& exchange, const RequestHead& head) {
+  const route::Service& service = exchange.service->entry->value;
+  const model::Affinity& affinity = service.traffic.affinity;
+  for (const HeaderLine& header : head.headers) {
+    if (exchange.wanted_revision == 0) {
+      for (const route::HeaderRule& rule : service.rules) {
+        if (!equals_ignoring_case(header.name, rule.header)) continue;
+        if (!rule.value.empty() && header.value != rule.value) continue;
+        exchange.wanted_revision = rule.revision;
+        break;
+      }
+    }
+    std::string_view belongs_to;
+    if (affinity.kind == model::AffinityKind::kHeader && equals_ignoring_case(header.name, affinity.name)) {
+      belongs_to = header.value;
+    } else if (affinity.kind == model::AffinityKind::kCookie && equals_ignoring_case(header.name, "cookie")) {
+      belongs_to = cookie_value(header.value, affinity.name);
+    }
+    if (!belongs_to.empty()) exchange.session = text_hash(belongs_to, salt_of(exchange));
+  }
+}
+
+void Worker::note_prompt(Exchange& exchange, const route::InferenceBody& body) {
+  if (exchange.service->entry->value.traffic.affinity.kind != model::AffinityKind::kPrefix) return;
+  route::hash_prefix(body.prompt, text_hash(body.model, salt_of(exchange)), exchange.prefix);
+}
+
+// Its replica has its prompt in memory from now on.
+void Worker::note_prefix(const Exchange& exchange) {
+  route::PrefixMap* prefixes = exchange.service->entry->state->prefixes();
+  if (prefixes == nullptr) return;
+  for (const std::uint64_t hash : exchange.prefix) prefixes->note(hash, exchange.endpoint->entry.state->tag);
 }
 
 bool Worker::know_caller(Exchange& exchange, const RequestHead& head) {

@@ -330,6 +330,8 @@ void Worker::end_exchange(Exchange& exchange) {
   exchange.input.consume(exchange.input_taken);
   static_cast<ExchangeState&>(exchange) = {};
   exchange.log_line.clear();
+  exchange.adapter.clear();
+  exchange.prefix.clear();
   for (Buffer* buffer : {&exchange.head, &exchange.request, &exchange.response_head, &exchange.pending}) {
     buffer->trim(kKeptCapacity);
   }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "gateway/internal/worker.h"
 
@@ -52,20 +53,33 @@ bool Worker::choose_endpoint(Exchange& exchange) {
   const WorkerService& service = *exchange.service;
   bool has_healthy = false;
   bool minds_ejection = true;
+  const auto has_adapter = [&](std::size_t index) {
+    if (exchange.adapter.empty()) return true;
+    const std::vector<std::string>& loaded = service.entry->value.endpoints[index].adapters;
+    return std::find(loaded.begin(), loaded.end(), exchange.adapter) != loaded.end();
+  };
+  const route::Wish wish{.revision = exchange.wanted_revision,
+                         .session = exchange.session,
+                         .prefix = exchange.prefix,
+                         .prefixes = std::as_const(*service.entry->state).prefixes(),
+                         .cost = std::max<std::uint64_t>(1, exchange.tokens),
+                         .bound_permille = service.entry->value.traffic.affinity.bound_permille};
   const auto load = [&](std::size_t index) -> route::EndpointLoad {
     const WorkerEndpoint& endpoint = *service.endpoints[index];
     const EndpointState& state = *endpoint.entry.state;
     const bool is_ejected = state.ejected_until_us.load(std::memory_order_relaxed) > now_us_;
     has_healthy = has_healthy || !is_ejected;
     const bool was_tried = &endpoint == exchange.last_endpoint && service.endpoints.size() > 1;
-    return {.outstanding = state.outstanding.load(std::memory_order_relaxed),
-            .is_usable = !was_tried && !(is_ejected && minds_ejection)};
+    const std::uint32_t outstanding = state.outstanding.load(std::memory_order_relaxed);
+    return {.outstanding = outstanding,
+            .work = outstanding + state.more_work.load(std::memory_order_relaxed),
+            .is_usable = !was_tried && !(is_ejected && minds_ejection) && has_adapter(index)};
   };
-  std::optional<std::size_t> chosen = service.entry->picker.pick(draw(), load);
+  std::optional<std::size_t> chosen = service.entry->picker.pick(draw(), load, wish);
   if (!chosen && !has_healthy) {
     // All are ejected: one that may be broken is better than none.
     minds_ejection = false;
-    chosen = service.entry->picker.pick(draw(), load);
+    chosen = service.entry->picker.pick(draw(), load, wish);
   }
   if (!chosen) return false;
   std::atomic<std::uint32_t>& outstanding = service.endpoints[*chosen]->entry.state->outstanding;
@@ -76,6 +90,8 @@ bool Worker::choose_endpoint(Exchange& exchange) {
     return false;
   }
   exchange.endpoint = service.endpoints[*chosen];
+  if (exchange.tokens > 1) exchange.endpoint->entry.state->more_work.fetch_add(exchange.tokens - 1);
+  if (!exchange.prefix.empty()) note_prefix(exchange);
   exchange.given_us = now_us_;
   ++exchange.attempts;
   return true;
@@ -259,11 +275,15 @@ void Worker::leave_endpoint(Exchange& exchange, bool has_failed) {
   if (exchange.endpoint == nullptr) return;
   EndpointState& state = *exchange.endpoint->entry.state;
   state.outstanding.fetch_sub(1);
+  if (exchange.tokens > 1) state.more_work.fetch_sub(exchange.tokens - 1);
   state.finished.fetch_add(1, std::memory_order_relaxed);
   if (has_failed) state.failed.fetch_add(1, std::memory_order_relaxed);
   const auto busy_us = static_cast<std::uint64_t>(now_us_ - exchange.given_us);
   state.busy_us.fetch_add(busy_us, std::memory_order_relaxed);
   exchange.service->counters->busy_us.add(busy_us);
+  if (exchange.service->entry->has_revisions) {
+    state.latency[route::LatencySketch::bucket_of(busy_us)].fetch_add(1, std::memory_order_relaxed);
+  }
   judge(state, has_failed);
   if (!exchange.endpoint->is_listed) has_unlisted_ = true;
   exchange.endpoint = nullptr;
