@@ -100,9 +100,13 @@ void Rest::take_demand(const CallPtr& call) {
   if (!json) return call->refuse(json.error());
   auto demand = route::demand_from_json(*json);
   if (!demand) return call->refuse(demand.error());
-  d_.controller.post([demand = *std::move(demand)](Ledger& ledger) -> Controller::Reply {
+  d_.controller.post([this, demand = *std::move(demand)](Ledger& ledger) -> Controller::Reply {
     ledger.on_demand(demand);
-    return {};
+    return [this](const Ledger& after) {
+      // A single gateway knows all by itself.
+      const route::DemandBook& book = after.services().demand();
+      d_.watchers.on_loads(book.gateway_count() < 2 ? route::Loads{} : book.loads());
+    };
   });
   // The gateway need not wait for what follows from it: the route table tells.
   call->exchange->respond({.status = 204});

@@ -130,6 +130,7 @@ class Services {
   void set_phase(ServiceRecord& record, Replica& replica, ReplicaPhase phase, TimeMs now_ms);
   std::optional<TimeMs> wakeup_of(const ServiceRecord& record, TimeMs now_ms) const;
   void refresh_view();
+  void count_gateways();
 
   ReplicaJobs& jobs_;
   ServiceOptions options_;

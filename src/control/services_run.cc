@@ -48,6 +48,7 @@ void Services::run(TimeMs now_ms) {
   for (const auto& [name, at_ms] : wakeups_) {
     if (at_ms <= now_ms) due_.insert(name);
   }
+  count_gateways();
   if (due_.empty()) return;
   for (const std::string& name : std::exchange(due_, {})) {
     const auto found = records_.find(name);
@@ -307,6 +308,15 @@ std::optional<TimeMs> Services::next_wakeup() const {
   for (const auto& [name, at_ms] : wakeups_) keep_least(next, at_ms);
   if (!due_.empty()) next = 0;
   return next;
+}
+
+/// Those that have traffic share the rates of callers.
+void Services::count_gateways() {
+  const auto count = static_cast<std::uint32_t>(std::max<std::size_t>(1, demand_.gateway_count()));
+  if (count == table_.gateways) return;
+  table_.gateways = count;
+  ++table_.version;
+  is_view_changed_ = true;
 }
 
 void Services::refresh_view() {

@@ -328,6 +328,21 @@ TEST_F(ServicesTest, ACanaryIsTakenBackWhenItsRequestsFail) {
   EXPECT_NE(record().last_error.find("19 of 20"), std::string::npos);
 }
 
+TEST_F(ServicesTest, TellsGatewaysHowManyTheyAre) {
+  apply(spec(1, 1));
+  const std::uint64_t version = services_->table().version;
+  EXPECT_EQ(services_->table().gateways, 1u);
+  for (const char* name : {"g1", "g2"}) {
+    services_->on_demand({.gateway = name, .table_version = 1, .interval_ms = 250, .services = {{.name = "vad"}}},
+                         now_ms_);
+    run();
+  }
+  EXPECT_EQ(services_->table().gateways, 2u);
+  EXPECT_GT(services_->table().version, version);
+  later(60'000);
+  EXPECT_EQ(services_->table().gateways, 1u);
+}
+
 TEST_F(ServicesTest, ACanaryIsTakenBackWhenItIsSlow) {
   apply(spec(1, 1));
   become_ready(1);

@@ -113,4 +113,13 @@ void Watchers::on_services(const ServiceView& view) {
                 [this](net::SseWriter& writer) { return !send_routes(writer, routes_version_, routes_); });
 }
 
+void Watchers::on_loads(const route::Loads& loads) {
+  const std::lock_guard lock(mutex_);
+  if (loads == loads_) return;
+  loads_ = loads;
+  const std::string text = route::to_json(loads).dump();
+  std::erase_if(route_watchers_,
+                [&text](net::SseWriter& writer) { return !writer.send({.event = "loads", .data = text}); });
+}
+
 }  // namespace busbar::control

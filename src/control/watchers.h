@@ -27,12 +27,14 @@ class Watchers final : public ChangeListener {
   /// tasks and end are filled in here.
   void stream_logs(const api::JobStatus& now, LogStreamRequest request, net::SseWriter writer);
 
-  /// `routes` events: the whole table, now and at each change.
+  /// `routes` events: the whole table, now and at each change. `loads` events: see `on_loads`.
   void watch_routes(net::SseWriter writer);
 
   void on_job(const api::JobStatus& status) override;
   void on_event(const store::EventRow& event) override;
   void on_services(const ServiceView& view) override;
+  /// What gateways have under way, to all of them; nothing where it is as it was.
+  void on_loads(const route::Loads& loads);
 
  private:
   struct EventWatcher {
@@ -49,6 +51,7 @@ class Watchers final : public ChangeListener {
   std::uint64_t routes_version_ = 0;
   std::string routes_;  ///< The table as it is sent; empty before the first.
   std::vector<net::SseWriter> route_watchers_;
+  route::Loads loads_;
   std::map<model::JobId, std::uint32_t> followed_attempts_;  ///< The last attempt that the log streams know of.
 };
 

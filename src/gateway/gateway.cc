@@ -143,6 +143,7 @@ class ProxyGateway final : public Gateway {
 
   std::uint16_t port() const override { return port_; }
   Result<void> update(route::Table table) override;
+  void update_loads(const route::Loads& loads) override;
   std::uint64_t table_version() const override {
     const std::lock_guard lock(mutex_);
     return directory_ == nullptr ? 0 : directory_->version();
@@ -233,6 +234,18 @@ Result<void> ProxyGateway::update(route::Table table) {
   directory_ = std::move(directory);
   for (const auto& worker : workers_) worker->update(directory_);
   return {};
+}
+
+void ProxyGateway::update_loads(const route::Loads& loads) {
+  const std::shared_ptr<const Directory> directory = this->directory();
+  if (directory == nullptr) return;
+  const auto others = route::others_of(loads, options_.name);
+  for (const auto& entry : directory->services()) {
+    for (const internal::EndpointEntry& endpoint : entry->endpoints) {
+      const auto found = others.find(endpoint.state->replica);
+      endpoint.state->elsewhere.store(found == others.end() ? 0 : found->second, std::memory_order_relaxed);
+    }
+  }
 }
 
 route::Demand ProxyGateway::take_demand() {

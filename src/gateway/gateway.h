@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "os/event_fd.h"
+#include "route/loads.h"
 #include "route/table.h"
 
 namespace busbar::gateway {
@@ -38,6 +39,8 @@ class Gateway {
   virtual std::uint16_t port() const = 0;
   /// Routes by this table from now on; requests under way end where they are. kInvalidArgument changes nothing.
   virtual Result<void> update(route::Table table) = 0;
+  /// What other gateways have under way at replicas counts for choices from now on, until it is told anew.
+  virtual void update_loads(const route::Loads& loads) = 0;
   /// 0 before the first update.
   virtual std::uint64_t table_version() const = 0;
   /// What was seen since the last call. One caller.

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <latch>
@@ -60,6 +61,15 @@ class GatewayPolicy : public ::testing::Test {
                 "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
   }
   bool counts(std::string_view line) const { return gateway_->metrics_text().find(line) != std::string::npos; }
+
+  /// What is counted when an answer has gone may be seen a moment later.
+  void until(const std::string& line) const {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!counts(line)) {
+      ASSERT_LT(std::chrono::steady_clock::now(), end) << line << "\n" << gateway_->metrics_text();
+      std::this_thread::yield();
+    }
+  }
 
   std::unique_ptr<Gateway> gateway_ = {};
   std::uint64_t version_ = 0;
@@ -215,7 +225,7 @@ TEST_F(GatewayPolicy, EstimatesTokensAndSettlesThemByTheAnswer) {
     EXPECT_TRUE(holds(first, "x-ratelimit-limit-tokens: 1000\r\nx-ratelimit-remaining-tokens: 396\r\n")) << first;
     const std::string second = chat("x-api-key: one", body);
     EXPECT_TRUE(holds(second, "x-ratelimit-remaining-tokens: 356\r\n")) << second;
-    EXPECT_TRUE(counts("busbar_gateway_tenant_settled_tokens_total{tenant=\"a\"} 40\n"));
+    until("busbar_gateway_tenant_settled_tokens_total{tenant=\"a\"} 80\n");
     EXPECT_TRUE(counts("busbar_gateway_tenant_estimated_tokens_total{tenant=\"a\"} 1208\n"));
   }
 }
@@ -274,13 +284,6 @@ class GatewayFairness : public GatewayPolicy {
   void ask(const std::string& key) {
     Peer& client = clients_.emplace_back(Peer::connect(gateway_->port()));
     client.send("GET /services/s/ HTTP/1.1\r\nHost: a\r\nx-api-key: " + key + "\r\n\r\n");
-  }
-  void until(const std::string& line) const {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!counts(line)) {
-      ASSERT_LT(std::chrono::steady_clock::now(), end) << line << "\n" << gateway_->metrics_text();
-      std::this_thread::yield();
-    }
   }
   void until_waiting(int count) const {
     until("busbar_gateway_waiting{service=\"s\"} " + std::to_string(count) + "\n");
@@ -429,6 +432,32 @@ TEST_F(GatewayPolicy, PromptsWithTheSameBeginningGoToTheSameReplica) {
   EXPECT_GT(seen.size(), 1U);
 }
 
+TEST_F(GatewayPolicy, WhatOtherGatewaysHaveCountsForAChoice) {
+  const Replicas replicas(2);
+  auto other = Gateway::start({.threads = 1, .name = "other"});
+  ASSERT_TRUE(other);
+  auto gateway = Gateway::start({.threads = 1, .name = "own"});
+  ASSERT_TRUE(gateway);
+  gateway_ = *std::move(gateway);
+  const route::Service service{.name = "s", .endpoints = replicas.endpoints()};
+  update({.services = {service}});
+  ASSERT_TRUE((*other)->update({.version = 1, .services = {service}}));
+  const route::Loads loads{.running = {{"s-0", {{"other", 7}}}, {"s-1", {{"own", 9}}}}};
+  gateway_->update_loads(loads);
+  (*other)->update_loads(loads);
+  // Each knows its own by itself: what counts is what the other has.
+  std::set<std::string> seen;
+  for (int round = 0; round < 20; ++round) seen.insert(body_in(get("")));
+  EXPECT_EQ(seen, std::set<std::string>{"1"});
+  std::swap(gateway_, *other);
+  seen.clear();
+  for (int round = 0; round < 20; ++round) seen.insert(body_in(get("")));
+  EXPECT_EQ(seen, std::set<std::string>{"0"});
+  gateway_->update_loads({});
+  for (int round = 0; round < 40; ++round) seen.insert(body_in(get("")));
+  EXPECT_EQ(seen.size(), 2U);
+}
+
 TEST_F(GatewayPolicy, AnAdapterIsAskedOfReplicasThatHaveIt) {
   const Backend plain(echoes());
   const Backend tuned(echoes());
@@ -461,6 +490,130 @@ TEST_F(GatewayPolicy, ARuleSendsRequestsWithItsHeaderToItsRevision) {
     EXPECT_EQ(body_in(get("X-Canary: yes")), "2");
     EXPECT_NE(body_in(get("X-Canary: no")), "2");
   }
+}
+
+TEST_F(GatewayFairness, CopiesOfRequestsGoToTheMirrorAndTheirAnswersNowhere) {
+  std::latch has_copy(1);
+  std::string copy;
+  const Backend shadow([&](Peer& peer) {
+    copy = peer.read_message();
+    has_copy.count_down();
+    peer.send("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+  });
+  const Backend backend(echoes());
+  route::Service service{.name = "s",
+                         .endpoints = {{.replica = "s-1", .address = "127.0.0.1", .port = backend.port()}}};
+  service.traffic.mirror = {.to = "shadow"};
+  start({.services = {service,
+                      {.name = "shadow",
+                       .endpoints = {{.replica = "shadow-1", .address = "127.0.0.1", .port = shadow.port()}}}}});
+  const std::string answer = send("PUT /services/s/x HTTP/1.1\r\nHost: a\r\nX-A: b\r\nContent-Length: 5\r\n\r\nhello");
+  EXPECT_EQ(status_in(answer), 200);
+  has_copy.wait();
+  EXPECT_TRUE(holds(copy, "PUT /x HTTP/1.1\r\n")) << copy;
+  EXPECT_TRUE(holds(copy, "X-A: b\r\n")) << copy;
+  EXPECT_TRUE(holds(copy, "X-Busbar-Mirror: s\r\nConnection: close\r\n\r\nhello")) << copy;
+  EXPECT_TRUE(counts("busbar_gateway_mirrors_total{service=\"s\"} 1\n"));
+  EXPECT_TRUE(counts("busbar_gateway_requests_total{service=\"shadow\"} 0\n"));
+}
+
+TEST_F(GatewayFairness, AMirrorThatIsStuckSlowsNobody) {
+  std::latch may_end(1);
+  const Backend shadow([&](Peer& peer) {
+    peer.read_message();
+    may_end.wait();
+  });
+  const Backend backend(echoes());
+  route::Service service{.name = "s",
+                         .endpoints = {{.replica = "s-1", .address = "127.0.0.1", .port = backend.port()}}};
+  service.traffic.mirror = {.to = "shadow"};
+  start({.services = {service,
+                      {.name = "shadow",
+                       .endpoints = {{.replica = "shadow-1", .address = "127.0.0.1", .port = shadow.port()}}}}});
+  for (int count = 0; count < 100; ++count) ASSERT_EQ(status_in(get("")), 200);
+  EXPECT_TRUE(counts("busbar_gateway_mirrors_total{service=\"s\"} 64\n"));
+  EXPECT_TRUE(counts("busbar_gateway_mirrors_dropped_total{service=\"s\"} 36\n"));
+  may_end.count_down();
+}
+
+TEST_F(GatewayFairness, ASecondReplicaIsAskedWhereTheFirstIsSlow) {
+  std::latch may_end(1);
+  const Backend stuck([&](Peer& peer) {
+    peer.read_message();
+    may_end.wait();
+  });
+  const Backend quick(says(with_length("quick")));
+  route::Service service{.name = "s"};
+  service.endpoints = {{.replica = "s-1", .address = "127.0.0.1", .port = stuck.port()},
+                       {.replica = "s-2", .address = "127.0.0.1", .port = quick.port()}};
+  service.traffic.hedge = {.after_ms = 1, .percent = 100};
+  start({.services = {service}});
+  for (int count = 0; count < 20; ++count) ASSERT_EQ(body_in(get("")), "quick") << count;
+  may_end.count_down();
+  EXPECT_FALSE(counts("busbar_gateway_hedges_won_total{service=\"s\"} 0\n"));
+  until("busbar_gateway_running{service=\"s\"} 0\n");
+}
+
+TEST_F(GatewayFairness, HedgesHaveABudgetAndNeverRepeatWhatMayNotBe) {
+  std::latch may_end(1);
+  const auto slow = [&](Peer& peer) {
+    peer.read_message();
+    may_end.wait();
+    peer.send(with_length("slow"));
+    peer.read_some();
+  };
+  const Backend one(slow);
+  const Backend two(slow);
+  route::Service service{.name = "s"};
+  service.endpoints = {{.replica = "s-1", .address = "127.0.0.1", .port = one.port()},
+                       {.replica = "s-2", .address = "127.0.0.1", .port = two.port()}};
+  service.traffic.hedge = {.after_ms = 500, .percent = 50};
+  start({.services = {service}});
+  Peer post = Peer::connect(gateway_->port());
+  post.send("POST /services/s/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+  for (int count = 0; count < 5; ++count) {
+    clients_.emplace_back(Peer::connect(gateway_->port())).send("GET /services/s/ HTTP/1.1\r\nHost: a\r\n\r\n");
+  }
+  // Six requests earn three; the POST is not among those that may be sent twice.
+  until("busbar_gateway_hedges_total{service=\"s\"} 3\n");
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (one.connections() + two.connections() != 9U) ASSERT_LT(std::chrono::steady_clock::now(), end);
+  may_end.count_down();
+  EXPECT_EQ(statuses(), std::vector<int>(5, 200));
+  EXPECT_EQ(status_in(post.read_message()), 200);
+}
+
+TEST_F(GatewayFairness, AReplicaThatFailsItsHealthChecksIsLeftOut) {
+  std::atomic<bool> is_ill = false;
+  const auto replica = [&is_ill](const std::string& name, bool can_be_ill) {
+    return [&is_ill, name, can_be_ill](Peer& peer) {
+      for (std::string head = peer.read_message(); !head.empty(); head = peer.read_message()) {
+        const bool is_check = holds(head, "GET /healthz ");
+        peer.send(is_check && can_be_ill && is_ill ? "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
+                                                   : with_length(name));
+      }
+    };
+  };
+  const Backend one(replica("one", true));
+  const Backend two(replica("two", false));
+  route::Service service{.name = "s", .health = {.path = "/healthz", .every_ms = 10, .timeout_ms = 1'000}};
+  service.endpoints = {{.replica = "s-1", .address = "127.0.0.1", .port = one.port()},
+                       {.replica = "s-2", .address = "127.0.0.1", .port = two.port()}};
+  start({.services = {service}});
+  const auto twenty = [this] {
+    std::set<std::string> seen;
+    for (int round = 0; round < 20; ++round) seen.insert(body_in(get("")));
+    return seen;
+  };
+  const auto until_seen = [&](const std::set<std::string>& wanted) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (twenty() != wanted) ASSERT_LT(std::chrono::steady_clock::now(), end);
+  };
+  until_seen({"one", "two"});
+  is_ill = true;
+  until_seen({"two"});
+  is_ill = false;
+  until_seen({"one", "two"});
 }
 
 TEST_F(GatewayFairness, WorkIsCountedInTokensUntilTheStreamEnds) {

@@ -70,6 +70,8 @@ class ServerFeed final : public RouteFeed {
     std::int64_t pause_ms = kFirstPauseMs;
     while (!is_stopping_) {
       const auto ended = watch_once(pause_ms);
+      // Nobody says any more what others have: better nothing than what was long ago.
+      gateway_.update_loads({});
       if (is_connected_.exchange(false)) {
         LOG(kWarning, "routes_lost", {{"error", ended ? "the server ended the stream" : ended.error().to_string()}});
       }
@@ -86,8 +88,19 @@ class ServerFeed final : public RouteFeed {
                                  [this, &pause_ms](const net::SseEvent& event) {
                                    pause_ms = kFirstPauseMs;
                                    if (event.event == "routes") take_table(event.data);
+                                   if (event.event == "loads") take_loads(event.data);
                                    return !is_stopping_.load();
                                  });
+  }
+
+  void take_loads(const std::string& text) {
+    const auto json = parse_json(text);
+    const auto loads = json ? route::loads_from_json(*json) : tl::unexpected(json.error());
+    if (loads) {
+      gateway_.update_loads(*loads);
+    } else {
+      LOG(kWarning, "loads_refused", {{"error", loads.error().to_string()}});
+    }
   }
 
   void take_table(const std::string& text) {

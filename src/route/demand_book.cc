@@ -70,4 +70,16 @@ bool DemandBook::is_idle(std::string_view service, std::string_view replica, std
                      [table_version](const auto& gateway) { return gateway.second.table_version >= table_version; });
 }
 
+Loads DemandBook::loads() const {
+  Loads loads;
+  for (const auto& [name, gateway] : gateways_) {
+    for (const auto& [service, demand] : gateway.services) {
+      for (const ServiceDemand::Replica& replica : demand.replicas) {
+        if (replica.running > 0) loads.running[replica.replica][name] += replica.running;
+      }
+    }
+  }
+  return loads;
+}
+
 }  // namespace busbar::route

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "route/loads.h"
 #include "route/table.h"
 
 namespace busbar::route {
@@ -32,6 +33,9 @@ class DemandBook {
   /// Every gateway routes by a table of at least this version, and none has anything on the replica.
   bool is_idle(std::string_view service, std::string_view replica, std::uint64_t table_version) const;
   bool has_gateways() const { return !gateways_.empty(); }
+  std::size_t gateway_count() const { return gateways_.size(); }
+  /// What each has at each replica.
+  Loads loads() const;
 
  private:
   struct Gateway {

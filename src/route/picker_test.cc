@@ -118,7 +118,9 @@ TEST(Picker, MovesFewSessionsWhenAReplicaGoes) {
   for (std::uint64_t session = 1; session <= 300; ++session) {
     const std::size_t before = *five.pick(0, idle, {.session = mix(session, 3)});
     const std::size_t after = *without.pick(0, idle, {.session = mix(session, 3)});
-    if (before != 2) EXPECT_EQ(after, before);
+    if (before != 2) {
+      EXPECT_EQ(after, before);
+    }
   }
 }
 
@@ -139,13 +141,14 @@ TEST(Picker, SendsAPromptWhereItsBeginningIsUnlessThatCostsMore) {
   // All but the first block are another text: both have it, the one with less to do gets it.
   work[1] = 130;
   EXPECT_EQ(pick(std::span(prefix).first(1)), 2U);
-  // Four blocks are 256 tokens: as long as it has no more than that to do before, it is worth it.
-  work[1] = 350;
+  // Four blocks are 256 tokens, the one that the other has 64: the longer match is worth 192 more to do first.
+  work[1] = 291;
   EXPECT_EQ(pick(prefix), 1U);
-  work[1] = 360;
-  EXPECT_EQ(pick(prefix), 2U);  // it has one block of it
+  work[1] = 293;
+  EXPECT_EQ(pick(prefix), 2U);
+  work[1] = 400;
   work[2] = 200;
-  EXPECT_NE(pick(prefix), 1U);
+  EXPECT_EQ(pick(prefix), 0U);
 }
 
 TEST(Picker, GivesARequestTheRevisionThatItWantsWhereThatHasRoom) {

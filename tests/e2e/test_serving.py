@@ -6,20 +6,25 @@ import json
 import os
 import pathlib
 import signal
+import socket
+import subprocess
+import tempfile
 import threading
 import time
 import unittest
 import urllib.parse
 
-from harness import Server, needs_containers
+from harness import BINARY, Server, needs_containers, read_line
 from test_services import endpoints, pid_listening_on, service
 
 
 class Clients:
     """Threads that ask without a pause until told to stop, each on a kept connection; every answer is checked."""
 
-    def __init__(self, address, path, count=4):
+    def __init__(self, address, path, count=4, headers=None):
         self.address = address
+        self.headers = headers or {}
+        self.open = []
         self.path = path
         self.stopping = threading.Event()
         self.answers = []
@@ -28,15 +33,23 @@ class Clients:
 
     def ask(self):
         connection = http.client.HTTPConnection(*self.address, timeout=60)
+        self.open.append(connection)
         while not self.stopping.is_set():
             try:
-                connection.request("GET", self.path)
+                connection.request("GET", self.path, headers=self.headers)
                 answer = connection.getresponse()
                 body = answer.read().decode()
                 (self.answers if answer.status == 200 else self.failures).append(body)
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(repr(error))
                 connection.close()
+
+    def cut(self):
+        """Gives up what is under way."""
+        self.stopping.set()
+        for connection in self.open:
+            if connection.sock:
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self):
         for thread in self.threads:
@@ -139,6 +152,39 @@ class Serving(unittest.TestCase):
             os.kill(pid_listening_on(endpoints(table)[0]["port"]), signal.SIGKILL)
             self.routes_until(lambda table: sorted(one["replica"] for one in endpoints(table)) == ["echo-2", "echo-3"])
         self.assertEqual(clients.failures, [])
+
+    def test_two_gateways_know_of_each_others_load(self):
+        self.apply(service(replicas="2", affinity={"by": "header", "name": "x-session", "bound": 100}))
+        self.routes_until(lambda table: len(endpoints(table)) == 2)
+        self.gateway_until_known()
+        with tempfile.TemporaryDirectory(prefix="bb-second-") as folder:
+            second = subprocess.Popen(
+                [str(BINARY), "gateway", "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE,
+                env={**self.server.cli_env(), "BUSBAR_STATE_DIR": folder, "BUSBAR_TOKEN": self.server.token})
+            try:
+                other = ("127.0.0.1", int(read_line(second, 60).split()[4].rsplit(":", 1)[1]))
+                # A session keeps one replica busy through the first gateway.
+                home = self.get(headers={"x-session": "1"})[1].split(" by ")[1].split()[0]
+                with Clients(self.address, "/services/echo/slow?ms=20000", count=4, headers={"x-session": "1"}) as busy:
+                    end = time.monotonic() + 60
+                    while True:
+                        answers = [self.ask(other) for _ in range(20)]
+                        if all(status == 200 and f" by {home}" not in body for status, body in answers):
+                            break
+                        self.assertLess(time.monotonic(), end, answers)
+                    self.assertEqual(self.server.api("GET", "/v1/routes")["gateways"], 2)
+                    busy.cut()
+                self.assertEqual(len(busy.answers), 0)
+            finally:
+                second.terminate()
+                second.wait(60)
+                second.stdout.close()
+
+    def ask(self, address, path="/services/echo/hello"):
+        connection = http.client.HTTPConnection(*address, timeout=60)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
 
     def test_a_killed_server_fails_no_request_and_its_gateway_is_taken_over(self):
         self.apply(service(replicas="2"))

@@ -92,6 +92,14 @@ void write_services(Writer& writer, const Directory& directory) {
                [](const ServiceCounters& each) { return each.denied.value(); });
   write_family(writer, directory, "limited_total", "counter", "Requests refused because a rate was used up.",
                [](const ServiceCounters& each) { return each.limited.value(); });
+  write_family(writer, directory, "mirrors_total", "counter", "Copies of requests sent to another service.",
+               [](const ServiceCounters& each) { return each.mirrors.value(); });
+  write_family(writer, directory, "mirrors_dropped_total", "counter", "Copies that there was no room for.",
+               [](const ServiceCounters& each) { return each.mirrors_dropped.value(); });
+  write_family(writer, directory, "hedges_total", "counter", "Requests sent to a second replica, the first being slow.",
+               [](const ServiceCounters& each) { return each.hedges.value(); });
+  write_family(writer, directory, "hedges_won_total", "counter", "Of those, answered by the second.",
+               [](const ServiceCounters& each) { return each.hedges_won.value(); });
   write_family(writer, directory, "waiting", "gauge", "Requests that wait for a replica.",
                [](const ServiceCounters& each) { return each.waiting.load(std::memory_order_relaxed); });
   write_family(writer, directory, "running", "gauge", "Requests not answered to their end, those that wait included.",

@@ -30,11 +30,21 @@ struct EndpointState {
   const std::string replica;
   const std::uint16_t tag;                     ///< Of the replica, in prefix maps.
   std::atomic<std::uint32_t> outstanding = 0;  ///< Requests given to it and not ended, by all workers.
+  /// Requests that other gateways gave it, as the server said last.
+  std::atomic<std::uint32_t> elsewhere = 0;
   /// Tokens of calls of models beyond one for each: with `outstanding` the work that it has.
   std::atomic<std::uint64_t> more_work = 0;
   std::atomic<std::uint32_t> failures = 0;   ///< In a row.
   std::atomic<std::uint32_t> ejections = 0;  ///< In a row; the next one lasts longer.
   std::atomic<std::int64_t> ejected_until_us = 0;
+  std::atomic<bool> is_sick = false;  ///< It fails its health checks.
+  // Of the worker that makes the health checks.
+  bool is_probed = false;  ///< One is under way.
+  std::uint32_t failed_probes = 0;
+  /// May be given requests as far as is known.
+  bool is_well(std::int64_t now_us) const {
+    return ejected_until_us.load(std::memory_order_relaxed) <= now_us && !is_sick.load(std::memory_order_relaxed);
+  }
   std::atomic<std::uint64_t> finished = 0;
   std::atomic<std::uint64_t> failed = 0;
   std::atomic<std::uint64_t> busy_us = 0;
@@ -53,6 +63,10 @@ struct alignas(64) ServiceCounters {
   Counter aborted = {};  ///< The client went away.
   Counter denied = {};   ///< Refused with 401 or 403.
   Counter limited = {};  ///< Refused with 429 for a rate that was used up.
+  Counter mirrors = {};  ///< Copies sent to another service.
+  Counter mirrors_dropped = {};
+  Counter hedges = {};  ///< Requests sent to a second replica since the first was slow.
+  Counter hedges_won = {};
   std::array<Counter, 6> by_status_class = {};
   std::atomic<std::uint32_t> waiting = 0;
   std::atomic<std::uint32_t> running = 0;

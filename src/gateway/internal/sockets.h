@@ -21,7 +21,7 @@
 /// The objects of one worker's thread. They point at each other freely: the worker owns them all, in pools.
 namespace busbar::gateway::internal {
 
-enum class SocketKind : std::uint8_t { kListener, kWaker, kClient, kUpstream };
+enum class SocketKind : std::uint8_t { kListener, kWaker, kClient, kUpstream, kErrand };
 
 /// What epoll's data points to. Edge-triggered: `is_readable` and `is_writable` hold what the kernel said until a call
 /// comes back short.
@@ -53,10 +53,20 @@ struct Upstream : Socket, TimerNode {
   Upstream() : Socket{.kind = SocketKind::kUpstream}, TimerNode{.owner = TimerOwner::kUpstream} {}
   bool is_connected = false;
   bool is_reused = false;
+  bool is_refused = false;  ///< It could not even begin to connect.
   WorkerEndpoint* endpoint = nullptr;
   Exchange* exchange = nullptr;  ///< nullptr: idle, in its endpoint's list.
   Upstream* idle_previous = nullptr;
   Upstream* idle_next = nullptr;
+};
+
+/// A request of the gateway's own, whose answer is thrown away or only looked at.
+struct Errand : Socket, TimerNode {
+  Errand() : Socket{.kind = SocketKind::kErrand}, TimerNode{.owner = TimerOwner::kErrand} {}
+  std::shared_ptr<EndpointState> state = {};
+  bool is_mirror = false;  ///< Else a health check.
+  Buffer request = {};
+  std::string status_line = {};
 };
 
 /// One replica as one worker sees it.
@@ -79,6 +89,8 @@ struct WorkerService {
   std::unordered_map<std::uint32_t, route::FairFlow> flows = {};  ///< Those that wait, by tenant's slot.
   std::size_t exchanges = 0;                                      ///< That point here.
   std::size_t last_offered = 0;                                   ///< Worker that a free place went to last.
+  double hedge_tokens = 0;                                        ///< Hedges that its budget has room for.
+  std::int64_t next_probe_us = 0;
   bool is_listed = true;
   bool is_ready = false;  ///< In the worker's list of services whose waiting requests are to be tried.
 };
@@ -97,7 +109,10 @@ struct ExchangeState {
   Client* client = nullptr;
   Upstream* upstream = nullptr;
   WorkerService* service = nullptr;
-  WorkerEndpoint* endpoint = nullptr;       ///< That counts this request as outstanding.
+  WorkerEndpoint* endpoint = nullptr;  ///< That counts this request as outstanding.
+  Upstream* hedge = nullptr;           ///< To a second replica; who answers first becomes `upstream`.
+  std::size_t hedge_sent = 0;
+  bool was_hedged = false;
   WorkerEndpoint* last_endpoint = nullptr;  ///< Tried before; compared, never followed.
 
   std::size_t request_sent = 0;

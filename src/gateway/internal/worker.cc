@@ -64,6 +64,9 @@ Worker::~Worker() {
   for (Upstream& upstream : upstreams_) {
     if (upstream.fd >= 0) close(upstream.fd);
   }
+  for (Errand& errand : errands_) {
+    if (errand.fd >= 0) close(errand.fd);
+  }
 }
 
 void Worker::update(std::shared_ptr<const Directory> directory) {
@@ -96,6 +99,13 @@ bool Worker::add_to_epoll(Socket& socket) {
   return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.fd, &event) == 0;
 }
 
+int Worker::wait_ms() const {
+  const int by_timers = timers_.wait_ms();
+  if (next_probe_us_ == kNeverUs) return by_timers;
+  const auto by_probe = static_cast<int>(std::clamp<std::int64_t>((next_probe_us_ - now_us_) / 1000 + 1, 0, 60'000));
+  return by_timers < 0 ? by_probe : std::min(by_timers, by_probe);
+}
+
 bool Worker::is_done() const {
   return wants_cut_ || (is_draining_ && counters_.clients.load(std::memory_order_relaxed) == 0);
 }
@@ -111,7 +121,7 @@ void Worker::run() {
   take_mail();
   while (!is_done()) {
     const bool has_work = !resumed_clients_.empty() || !ready_services_.empty();
-    const int count = epoll_wait(epoll_.get(), events.data(), kEventsAtOnce, has_work ? 0 : timers_.wait_ms());
+    const int count = epoll_wait(epoll_.get(), events.data(), kEventsAtOnce, has_work ? 0 : wait_ms());
     refresh_clock();
     for (int index = 0; index < count; ++index) {
       handle(*static_cast<Socket*>(events[static_cast<std::size_t>(index)].data.ptr),
@@ -126,7 +136,10 @@ void Worker::run() {
       serve_waiting(*service);
     }
     timers_.advance(now_us_ / 1000, [this](TimerNode& node) { expire(node); });
+    if (now_us_ >= next_probe_us_) probe_replicas();
     if (has_unlisted_) forget_unlisted();
+    for (Errand* errand : closed_errands_) free_errands_.push_back(errand);
+    closed_errands_.clear();
     for (Client* client : closed_clients_) free_clients_.push_back(client);
     closed_clients_.clear();
     for (Upstream* upstream : closed_upstreams_) free_upstreams_.push_back(upstream);
@@ -160,6 +173,11 @@ void Worker::handle(Socket& socket, std::uint32_t events) {
     case SocketKind::kUpstream: {
       auto& upstream = static_cast<Upstream&>(socket);
       if (upstream.fd >= 0) serve_upstream(upstream, events);
+      return;
+    }
+    case SocketKind::kErrand: {
+      auto& errand = static_cast<Errand&>(socket);
+      if (errand.fd >= 0) serve_errand(errand, events);
       return;
     }
   }
@@ -301,6 +319,10 @@ void Worker::apply(std::shared_ptr<const Directory> directory) {
     services_.push_back(&service);
   }
   directory_ = std::move(directory);
+  const bool has_probes = std::any_of(services_.begin(), services_.end(), [](const WorkerService* service) {
+    return !service->entry->value.health.path.empty();
+  });
+  next_probe_us_ = index_ == 0 && has_probes ? now_us_ : kNeverUs;
   applied_version_.store(directory_->version(), std::memory_order_release);
   has_unlisted_ = true;
 }
@@ -364,11 +386,16 @@ void Worker::expire(TimerNode& node) {
       auto& upstream = static_cast<Upstream&>(node);
       if (upstream.exchange == nullptr) {
         close_upstream(upstream);
+      } else if (upstream.exchange->hedge == &upstream) {
+        drop_hedge(*upstream.exchange);
       } else if (!upstream.is_connected) {
         upstream_failed(*upstream.exchange, "the replica did not accept the connection in time");
       }
       return;
     }
+    case TimerOwner::kErrand:
+      finish_errand(static_cast<Errand&>(node));
+      return;
     case TimerOwner::kExchange:
       exchange_expired(static_cast<Exchange&>(node));
       return;
@@ -390,6 +417,10 @@ void Worker::exchange_expired(Exchange& exchange) {
     }
   } else if (exchange.request_phase != RequestPhase::kComplete && exchange.request_phase != RequestPhase::kTunnel) {
     fail(exchange, 408, "the request's body stopped");
+  } else if (exchange.response_phase == ResponsePhase::kHead && hedge_after_ms(exchange) > 0 &&
+             (exchange.deadline_us == 0 || now_us_ < exchange.deadline_us)) {
+    start_hedge(exchange);
+    arm_response(exchange);
   } else if (exchange.response_phase == ResponsePhase::kHead) {
     leave_endpoint(exchange, true);
     fail(exchange, 504, "the replica did not answer in time");

@@ -94,6 +94,7 @@ class Worker {
   void exchange_expired(Exchange& exchange);
   void refresh_clock();
   bool is_done() const;
+  int wait_ms() const;
 
   // worker_client.cc: the client's side of a request
   void serve_client(Client& client);
@@ -133,6 +134,10 @@ class Worker {
   void close_upstream(Upstream& upstream);
   void park_upstream(Upstream& upstream);
   void unlink_idle(Upstream& upstream);
+  Upstream* open_upstream(WorkerEndpoint& endpoint);
+  bool has_adapter(const Exchange& exchange, std::size_t index) const;
+  static void take_place(const Exchange& exchange, WorkerEndpoint& endpoint);
+  void give_place(const Exchange& exchange, WorkerEndpoint& endpoint);
   void leave_endpoint(Exchange& exchange, bool has_failed);
   void judge(EndpointState& endpoint, bool has_failed);
   std::uint64_t draw();
@@ -146,6 +151,23 @@ class Worker {
   void note_prefix(const Exchange& exchange);
   void settle(Exchange& exchange);
   void append_rate_fields(std::string& out, const Exchange& exchange) const;
+
+  // worker_hedge.cc: a second replica
+  std::int64_t hedge_after_ms(const Exchange& exchange) const;
+  static void earn_hedge(WorkerService& service);
+  void start_hedge(Exchange& exchange);
+  bool flush_hedge(Exchange& exchange);
+  void serve_hedge(Exchange& exchange, std::uint32_t events);
+  void take_hedge(Exchange& exchange);
+  void adopt_hedge(Exchange& exchange);
+  void drop_hedge(Exchange& exchange);
+
+  // worker_errand.cc: copies of requests, health checks
+  void mirror(const Exchange& exchange);
+  void probe_replicas();
+  Errand* start_errand(const WorkerEndpoint& endpoint, std::int64_t timeout_ms);
+  void serve_errand(Errand& errand, std::uint32_t events);
+  void finish_errand(Errand& errand);
 
   // worker_response.cc: the answer, and the end of an exchange
   void pump_response(Exchange& exchange);
@@ -167,6 +189,7 @@ class Worker {
   void write_log_line(const Exchange& exchange);
   void flush_log();
   void arm(Exchange& exchange, std::int64_t timeout_ms);
+  void arm_response(Exchange& exchange);
 
   const std::size_t index_;
   const WorkerSettings settings_;
@@ -201,6 +224,12 @@ class Worker {
   std::vector<Client*> free_clients_ = {};
   std::vector<Upstream*> free_upstreams_ = {};
   std::vector<Exchange*> free_exchanges_ = {};
+  std::deque<Errand> errands_ = {};
+  std::vector<Errand*> free_errands_ = {};
+  std::vector<Errand*> closed_errands_ = {};
+  std::size_t mirrors_ = 0;  ///< Under way.
+  static constexpr std::int64_t kNeverUs = std::int64_t{1} << 62;
+  std::int64_t next_probe_us_ = kNeverUs;
   // Closed in this round: another event of the round may still point at them.
   std::vector<Client*> closed_clients_ = {};
   std::vector<Upstream*> closed_upstreams_ = {};

@@ -36,6 +36,15 @@ void Worker::arm(Exchange& exchange, std::int64_t timeout_ms) {
   timers_.arm(exchange, at_ms);
 }
 
+// For the first byte of the answer: until then, or until a second replica is asked.
+void Worker::arm_response(Exchange& exchange) {
+  const std::int64_t response_ms = exchange.service->entry->value.limits.response_ms;
+  const std::int64_t hedge_ms = hedge_after_ms(exchange);
+  if (hedge_ms == 0) return arm(exchange, response_ms);
+  timers_.disarm(exchange);  // it may be earlier than what was armed before
+  arm(exchange, response_ms > 0 ? std::min(response_ms, hedge_ms) : hedge_ms);
+}
+
 void Worker::pump_response(Exchange& exchange) {
   Upstream& upstream = *exchange.upstream;
   Client& client = *exchange.client;
@@ -70,6 +79,7 @@ bool Worker::take_response(Exchange& exchange, std::string_view bytes) {
   if (exchange.response_phase != ResponsePhase::kHead) return take_response_body(exchange, {}, bytes);
   const bool is_first = exchange.first_byte_us == 0;
   if (is_first) exchange.first_byte_us = now_us_;
+  if (exchange.hedge != nullptr) drop_hedge(exchange);
   const bool is_kept = !exchange.response_head.empty();
   if (is_kept) {
     exchange.response_head.append(bytes);
@@ -283,6 +293,7 @@ void Worker::fail(Exchange& exchange, int status, std::string_view text, std::op
     return;
   }
   leave_endpoint(exchange, false);
+  if (exchange.hedge != nullptr) drop_hedge(exchange);
   if (exchange.upstream != nullptr) close_upstream(*exchange.upstream);
   if (exchange.arrived_us == 0) exchange.arrived_us = now_us_;
   if (exchange.request_phase == RequestPhase::kHead) exchange.keeps_alive = false;
@@ -317,6 +328,7 @@ void Worker::finish_if_done(Exchange& exchange) {
 void Worker::end_exchange(Exchange& exchange) {
   Client& client = *exchange.client;
   if (exchange.is_waiting) stop_waiting(exchange, Waited::kInVain);
+  if (exchange.hedge != nullptr) drop_hedge(exchange);
   leave_endpoint(exchange, exchange.has_failed);
   if (exchange.upstream != nullptr) close_upstream(*exchange.upstream);
   if (exchange.tokens > 0 && exchange.is_admitted) settle(exchange);

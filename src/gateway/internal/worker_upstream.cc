@@ -53,11 +53,6 @@ bool Worker::choose_endpoint(Exchange& exchange) {
   const WorkerService& service = *exchange.service;
   bool has_healthy = false;
   bool minds_ejection = true;
-  const auto has_adapter = [&](std::size_t index) {
-    if (exchange.adapter.empty()) return true;
-    const std::vector<std::string>& loaded = service.entry->value.endpoints[index].adapters;
-    return std::find(loaded.begin(), loaded.end(), exchange.adapter) != loaded.end();
-  };
   const route::Wish wish{.revision = exchange.wanted_revision,
                          .session = exchange.session,
                          .prefix = exchange.prefix,
@@ -67,13 +62,14 @@ bool Worker::choose_endpoint(Exchange& exchange) {
   const auto load = [&](std::size_t index) -> route::EndpointLoad {
     const WorkerEndpoint& endpoint = *service.endpoints[index];
     const EndpointState& state = *endpoint.entry.state;
-    const bool is_ejected = state.ejected_until_us.load(std::memory_order_relaxed) > now_us_;
+    const bool is_ejected = !state.is_well(now_us_);
     has_healthy = has_healthy || !is_ejected;
     const bool was_tried = &endpoint == exchange.last_endpoint && service.endpoints.size() > 1;
     const std::uint32_t outstanding = state.outstanding.load(std::memory_order_relaxed);
     return {.outstanding = outstanding,
-            .work = outstanding + state.more_work.load(std::memory_order_relaxed),
-            .is_usable = !was_tried && !(is_ejected && minds_ejection) && has_adapter(index)};
+            .work = outstanding + state.elsewhere.load(std::memory_order_relaxed) +
+                    state.more_work.load(std::memory_order_relaxed),
+            .is_usable = !was_tried && !(is_ejected && minds_ejection) && has_adapter(exchange, index)};
   };
   std::optional<std::size_t> chosen = service.entry->picker.pick(draw(), load, wish);
   if (!chosen && !has_healthy) {
@@ -98,24 +94,39 @@ bool Worker::choose_endpoint(Exchange& exchange) {
 }
 
 void Worker::connect(Exchange& exchange) {
-  WorkerEndpoint& endpoint = *exchange.endpoint;
-  const std::int64_t response_ms = exchange.service->entry->value.limits.response_ms;
-  arm(exchange, exchange.request_phase == RequestPhase::kComplete ? response_ms : settings_.body_timeout_ms);
-  if (endpoint.idle != nullptr) {
-    Upstream& upstream = *endpoint.idle;
-    unlink_idle(upstream);
-    upstream.is_reused = true;
-    upstream.exchange = &exchange;
-    exchange.upstream = &upstream;
-    if (flush_request(exchange)) read_on(exchange);
-    return;
+  const route::Service& service = exchange.service->entry->value;
+  if (exchange.attempts == 1 && !service.traffic.mirror.to.empty()) mirror(exchange);
+  if (exchange.attempts == 1) earn_hedge(*exchange.service);
+  if (exchange.request_phase == RequestPhase::kComplete) {
+    arm_response(exchange);
+  } else {
+    arm(exchange, settings_.body_timeout_ms);
   }
-  const int fd = socket(endpoint.entry.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) {
+  Upstream* upstream = open_upstream(*exchange.endpoint);
+  if (upstream == nullptr) {
     leave_endpoint(exchange, false);
     fail(exchange, 503, "the gateway has no descriptor left for a connection to a replica", 1);
     return;
   }
+  upstream->exchange = &exchange;
+  exchange.upstream = upstream;
+  if (upstream->is_refused) {
+    upstream_failed(exchange, "the replica cannot be reached");
+  } else if (upstream->is_connected && flush_request(exchange)) {
+    read_on(exchange);
+  }
+}
+
+// One of the pool, or a new one that connects; nullptr: no descriptor.
+Upstream* Worker::open_upstream(WorkerEndpoint& endpoint) {
+  if (endpoint.idle != nullptr) {
+    Upstream& upstream = *endpoint.idle;
+    unlink_idle(upstream);
+    upstream.is_reused = true;
+    return &upstream;
+  }
+  const int fd = socket(endpoint.entry.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return nullptr;
   const int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
   if (free_upstreams_.empty()) free_upstreams_.push_back(&upstreams_.emplace_back());
@@ -125,17 +136,13 @@ void Worker::connect(Exchange& exchange) {
   upstream.fd = fd;
   upstream.is_writable = false;
   upstream.endpoint = &endpoint;
-  upstream.exchange = &exchange;
-  exchange.upstream = &upstream;
   ++endpoint.connections;
   counters_.upstreams.fetch_add(1, std::memory_order_relaxed);
   const int result =
       ::connect(fd, reinterpret_cast<const sockaddr*>(&endpoint.entry.address), endpoint.entry.address_size);
-  if ((result != 0 && errno != EINPROGRESS) || !add_to_epoll(upstream)) {
-    upstream_failed(exchange, "the replica cannot be reached");
-    return;
-  }
+  upstream.is_refused = (result != 0 && errno != EINPROGRESS) || !add_to_epoll(upstream);
   timers_.arm(upstream, now_us_ / 1000 + settings_.connect_timeout_ms);
+  return &upstream;
 }
 
 // The request's body goes on once the replica has taken what there was.
@@ -152,6 +159,7 @@ void Worker::serve_upstream(Upstream& upstream, std::uint32_t events) {
     if (!is_quiet) close_upstream(upstream);
     return;
   }
+  if (exchange->hedge == &upstream) return serve_hedge(*exchange, events);
   if (!upstream.is_connected) {
     if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
       upstream_failed(*exchange, "the replica refused the connection");
@@ -197,9 +205,11 @@ bool Worker::flush_request(Exchange& exchange) {
     exchange.request.consume(exchange.request_sent);
     exchange.request_sent = 0;
   }
-  const bool is_sent =
-      exchange.request_phase == RequestPhase::kComplete && exchange.request_sent == exchange.request.size();
-  arm(exchange, is_sent ? exchange.service->entry->value.limits.response_ms : settings_.body_timeout_ms);
+  if (exchange.request_phase == RequestPhase::kComplete && exchange.request_sent == exchange.request.size()) {
+    arm_response(exchange);
+  } else {
+    arm(exchange, settings_.body_timeout_ms);
+  }
   return true;
 }
 
@@ -210,6 +220,8 @@ void Worker::upstream_failed(Exchange& exchange, std::string_view text) {
   const bool is_stale = upstream.is_reused;
   close_upstream(upstream);
   leave_endpoint(exchange, !is_stale);
+  // The second that was asked takes over.
+  if (exchange.hedge != nullptr) return adopt_hedge(exchange);
   const bool may_try = exchange.response_phase == ResponsePhase::kHead && exchange.response_head.empty() &&
                        exchange.is_whole && (exchange.may_repeat || exchange.request_sent == 0);
   if (may_try && exchange.attempts < kMaxAttempts && (is_stale || retry_tokens_ >= 1)) {
@@ -232,7 +244,8 @@ void Worker::upstream_failed(Exchange& exchange, std::string_view text) {
 
 void Worker::close_upstream(Upstream& upstream) {
   if (upstream.exchange != nullptr) {
-    upstream.exchange->upstream = nullptr;
+    // Not so for a hedge.
+    if (upstream.exchange->upstream == &upstream) upstream.exchange->upstream = nullptr;
     upstream.exchange = nullptr;
   } else {
     unlink_idle(upstream);
@@ -270,12 +283,31 @@ void Worker::unlink_idle(Upstream& upstream) {
   --endpoint.idle_count;
 }
 
+bool Worker::has_adapter(const Exchange& exchange, std::size_t index) const {
+  if (exchange.adapter.empty()) return true;
+  const std::vector<std::string>& loaded = exchange.service->entry->value.endpoints[index].adapters;
+  return std::find(loaded.begin(), loaded.end(), exchange.adapter) != loaded.end();
+}
+
+void Worker::take_place(const Exchange& exchange, WorkerEndpoint& endpoint) {
+  EndpointState& state = *endpoint.entry.state;
+  state.outstanding.fetch_add(1);
+  if (exchange.tokens > 1) state.more_work.fetch_add(exchange.tokens - 1);
+}
+
+void Worker::give_place(const Exchange& exchange, WorkerEndpoint& endpoint) {
+  EndpointState& state = *endpoint.entry.state;
+  state.outstanding.fetch_sub(1);
+  if (exchange.tokens > 1) state.more_work.fetch_sub(exchange.tokens - 1);
+  if (!endpoint.is_listed) has_unlisted_ = true;
+  offer_place(*exchange.service);
+}
+
 // The replica is done with this request, one way or the other.
 void Worker::leave_endpoint(Exchange& exchange, bool has_failed) {
   if (exchange.endpoint == nullptr) return;
-  EndpointState& state = *exchange.endpoint->entry.state;
-  state.outstanding.fetch_sub(1);
-  if (exchange.tokens > 1) state.more_work.fetch_sub(exchange.tokens - 1);
+  WorkerEndpoint& endpoint = *std::exchange(exchange.endpoint, nullptr);
+  EndpointState& state = *endpoint.entry.state;
   state.finished.fetch_add(1, std::memory_order_relaxed);
   if (has_failed) state.failed.fetch_add(1, std::memory_order_relaxed);
   const auto busy_us = static_cast<std::uint64_t>(now_us_ - exchange.given_us);
@@ -285,9 +317,7 @@ void Worker::leave_endpoint(Exchange& exchange, bool has_failed) {
     state.latency[route::LatencySketch::bucket_of(busy_us)].fetch_add(1, std::memory_order_relaxed);
   }
   judge(state, has_failed);
-  if (!exchange.endpoint->is_listed) has_unlisted_ = true;
-  exchange.endpoint = nullptr;
-  offer_place(*exchange.service);
+  give_place(exchange, endpoint);
 }
 
 // Outlier ejection: three failures in a row take a replica out for a second, then two, four ... up to 32.
