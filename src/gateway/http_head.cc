@@ -375,30 +375,11 @@ HeadFault HeadParser::mark_connection_fields(std::string_view value) {
     for (std::size_t index = 0; index < header_count_; ++index) {
       HeaderLine& header = headers_[index];
       if (!equals_ignoring_case(item, header.name)) continue;
-      switch (header.id) {
-        case HeaderId::kHost:
-        case HeaderId::kContentLength:
-        case HeaderId::kTransferEncoding:
-        case HeaderId::kApiKey:
-        case HeaderId::kAuthorization:
-        case HeaderId::kContentType:
-          return bad("Connection names a field that belongs to the message itself");
-        case HeaderId::kOther:
-        case HeaderId::kConnection:
-        case HeaderId::kExpect:
-        case HeaderId::kForwardedFor:
-        case HeaderId::kForwardedProto:
-        case HeaderId::kKeepAlive:
-        case HeaderId::kKeyId:
-        case HeaderId::kProxyAuthenticate:
-        case HeaderId::kProxyAuthorization:
-        case HeaderId::kProxyConnection:
-        case HeaderId::kTe:
-        case HeaderId::kTenant:
-        case HeaderId::kTrailer:
-        case HeaderId::kUpgrade:
-          header.is_hop_by_hop = true;
-      }
+      const bool belongs_to_message = header.id == HeaderId::kHost || header.id == HeaderId::kContentLength ||
+                                      header.id == HeaderId::kTransferEncoding || header.id == HeaderId::kApiKey ||
+                                      header.id == HeaderId::kAuthorization || header.id == HeaderId::kContentType;
+      if (belongs_to_message) return bad("Connection names a field that belongs to the message itself");
+      header.is_hop_by_hop = true;
     }
     return kNoFault;
   });
