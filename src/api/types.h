@@ -413,7 +413,7 @@ struct KeyStatus {
   std::string requests = {};
   std::string tokens = {};
   TimeMs created_ms = 0;
-  std::string key = {};  ///< Only in the answer to POST /v1/keys.
+  std::optional<std::string> key = {};  ///< Only in the answer to POST /v1/keys.
   friend bool operator==(const KeyStatus&, const KeyStatus&) = default;
 };
 

@@ -75,7 +75,7 @@ Result<int> create_key(Context& context, const KeyOptions& options) {
   }
   TRY_ASSIGN(const auto key, read_answer<api::KeyStatus>(answer));
   // The key alone on standard output: KEY=$(busbar keys create ...).
-  context.out().line(key.key);
+  context.out().line(key.key.value_or(""));
   context.note(fmt::format("key {} ({}) of tenant {}; its text is shown this once", key.name, key.id, key.tenant));
   return 0;
 }

@@ -166,7 +166,7 @@ class KeysOfAServer(unittest.TestCase):
         self.assertEqual(ask(self.address, "/services/echo/hello", Authorization=f"Bearer {key}")[0], 200)
         self.server.start()
         self.assertEqual(self.server.api("GET", "/v1/tenants")["tenants"],
-                         [{"name": "research", "weight": 3, "requests": "100000/h", "keys": 1}])
+                         [{"name": "research", "weight": 3, "requests": "100000/h", "tokens": "", "keys": 1}])
         # The gateway hears of this server's changes once it has found it again.
         other = self.server.cli("keys", "create", "other", check=0).stdout.strip()
         self.until(200, other)
