@@ -47,6 +47,19 @@ TEST_F(GatewayPolicy, AnswersCallsOfModelsInOpenAIsForm) {
   EXPECT_TRUE(holds(refused, R"("type":"invalid_request_error","param":null,"code":"invalid_api_key")")) << refused;
 }
 
+TEST_F(GatewayPolicy, WhereAllServicesWantKeysNobodyElsesBodyIsTaken) {
+  const Backend backend(echoes());
+  start({.services = {guarded(backend.port())}, .keys = {key("one", "research")}});
+  Peer client = Peer::connect(gateway_->port());
+  client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+  EXPECT_EQ(status_in(client.read_message()), 401);
+  route::Service open{.name = "open"};
+  update({.services = {open, guarded(backend.port())}, .keys = {key("one", "research")}});
+  // Whose body it is decides which service it is for.
+  EXPECT_EQ(status_in(chat("", R"({"model":"m"})")), 401);
+  EXPECT_EQ(status_in(chat("x-api-key: one", R"({"model":"m"})")), 200);
+}
+
 TEST_F(GatewayPolicy, AKeyOpensWhatItAndTheServiceSay) {
   const Backend backend(echoes());
   route::Service picky = guarded(backend.port());

@@ -107,6 +107,10 @@ Result<std::shared_ptr<const Directory>> Directory::make(route::Table table, con
     }
     directory->services_.push_back(std::move(entry));
   }
+  directory->is_closed_ = !directory->services_.empty() &&
+                          std::all_of(directory->services_.begin(), directory->services_.end(), [](const auto& each) {
+                            return each->value.access.auth == model::ServiceAuth::kKey;
+                          });
   directory->models_json_ = models_text(directory->services_);
   return std::shared_ptr<const Directory>(std::move(directory));
 }

@@ -139,6 +139,8 @@ class Directory {
   /// A model of a service, one of its adapters, a service's name, or BASE:ADAPTER.
   Target by_model(std::string_view model) const;
   const Callers& callers() const { return *callers_; }
+  /// Every service wants a key.
+  bool is_closed() const { return is_closed_; }
   /// The answer to GET /v1/models.
   const std::string& models_json() const { return models_json_; }
 
@@ -160,6 +162,7 @@ class Directory {
   Index by_model_ = {};
   Index by_adapter_ = {};
   std::string models_json_ = {};
+  bool is_closed_ = false;
   std::shared_ptr<const Callers> callers_ = {};
 };
 

@@ -145,6 +145,7 @@ class Worker {
   // worker_policy.cc: who may call, and how much
   bool admit(Exchange& exchange, const RequestHead& head);
   bool know_caller(Exchange& exchange, const RequestHead& head);
+  bool has_known_key(const RequestHead& head);
   bool take_rates(Exchange& exchange);
   void read_wishes(Exchange& exchange, const RequestHead& head);
   void note_prompt(Exchange& exchange, const route::InferenceBody& body);

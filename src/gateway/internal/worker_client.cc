@@ -275,9 +275,13 @@ std::size_t Worker::route_request(Exchange& exchange, const RequestHead& head, s
   if (is_model_path(head.path)) {
     if (head.method != "POST") return refuse(405, "this call is a POST with a JSON body that names the model");
     if (head.framing == Framing::kNone) return refuse(400, "the body must be a JSON object with a member \"model\"");
+    exchange.is_model_call = true;
+    // Whoever cannot be let in to anything is not given room for a body first.
+    if (directory_->is_closed() && !has_known_key(head)) {
+      return refuse(401, "every service here needs a key: send \"Authorization: Bearer KEY\" or \"x-api-key: KEY\"");
+    }
     exchange.head.append(std::string_view(head.method.data(), head_bytes));
     exchange.request_phase = RequestPhase::kGathering;
-    exchange.is_model_call = true;
     arm(exchange, settings_.body_timeout_ms);
     if (exchange.expects_continue && !send_client(exchange, "HTTP/1.1 100 Continue\r\n\r\n", {})) return 0;
     exchange.expects_continue = false;

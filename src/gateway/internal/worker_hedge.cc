@@ -21,10 +21,11 @@ constexpr double kMaxHedgeTokens = 10;
 
 // How long to wait for the answer's first byte before somebody else is asked; 0: for as long as it takes.
 std::int64_t Worker::hedge_after_ms(const Exchange& exchange) const {
-  const model::Hedge& hedge = exchange.service->entry->value.traffic.hedge;
-  const bool may_hedge = hedge.after_ms > 0 && !exchange.was_hedged && exchange.may_repeat && exchange.is_whole &&
-                         exchange.request_phase == RequestPhase::kComplete;
-  return may_hedge ? hedge.after_ms : 0;
+  const route::Service& service = exchange.service->entry->value;
+  const std::int64_t after_ms = service.traffic.hedge.after_ms;
+  if (after_ms == 0 || exchange.was_hedged || !exchange.may_repeat || !exchange.is_whole) return 0;
+  if (exchange.request_phase != RequestPhase::kComplete) return 0;
+  return service.limits.response_ms == 0 || after_ms < service.limits.response_ms ? after_ms : 0;
 }
 
 void Worker::earn_hedge(WorkerService& service) {

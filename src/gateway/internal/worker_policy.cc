@@ -201,6 +201,10 @@ bool Worker::know_caller(Exchange& exchange, const RequestHead& head) {
   return true;
 }
 
+bool Worker::has_known_key(const RequestHead& head) {
+  return keys_.find(credential_of(head).key, directory_->callers()) != nullptr;
+}
+
 bool Worker::take_rates(Exchange& exchange) {
   const std::int64_t now_ns = now_us_ * 1'000;
   const Accounts accounts = accounts_of(exchange);
