@@ -40,7 +40,7 @@ std::string keys_table(const std::vector<api::KeyStatus>& keys, const Look& look
     table.add({key.id, key.name, key.tenant, key.user, key.services.empty() ? "all" : join(key.services, ","),
                or_dash(key.requests), or_dash(key.tokens), time_ago(key.created_ms, look.now_ms)});
   }
-  return render(table, look);
+  return table.render({.width = look.width, .has_colour = look.has_colour});
 }
 
 std::string tenants_table(const std::vector<api::TenantStatus>& tenants, const Look& look) {
@@ -50,7 +50,7 @@ std::string tenants_table(const std::vector<api::TenantStatus>& tenants, const L
     table.add({tenant.name, std::to_string(tenant.weight), or_dash(tenant.requests), or_dash(tenant.tokens),
                std::to_string(tenant.keys)});
   }
-  return render(table, look);
+  return table.render({.width = look.width, .has_colour = look.has_colour});
 }
 
 struct KeyOptions {

@@ -107,6 +107,7 @@ class FlakyStore final : public store::Store {
   }
   Result<std::vector<store::SecretRow>> secrets() override { return inner_->secrets(); }
   Result<std::vector<store::ServiceRow>> services() override { return inner_->services(); }
+  Result<std::vector<store::CallerRow>> callers() override { return inner_->callers(); }
   Result<std::optional<std::string>> meta(std::string_view name) override { return inner_->meta(name); }
   Result<std::optional<store::SnapshotRow>> latest_snapshot() override { return inner_->latest_snapshot(); }
   Result<void> read_frames(std::uint64_t after,
