@@ -176,20 +176,21 @@ Field count_of(FieldInfo info, std::int64_t low, std::uint32_t model::ServiceLim
 
 const Section& affinity_section() {
   static const Section kSection = {
-      .fields = {choice_field({.name = "by", .help = "cookie, header, or prefix: the beginning of a model's prompt."},
-                              {"none", "cookie", "header", "prefix"},
-                              [](JobSpec& spec, const std::string& value) {
-                                service_of(spec).traffic.affinity.kind =
-                                    model::affinity_from_name(value).value_or(model::AffinityKind::kNone);
-                              }),
-                 text_field(
-                     {.name = "name", .help = "Of the cookie or header."},
-                     [](JobSpec& spec, std::string value) { service_of(spec).traffic.affinity.name = std::move(value); },
-                     check_token),
-                 custom_field({.name = "bound",
-                               .help = "Given up where the replica has more than this times the mean load. "
-                                       "Default: 1.25."},
-                              schema_of_types({"number", "string"}), read_bound)}};
+      .fields = {
+          choice_field({.name = "by", .help = "cookie, header, or prefix: the beginning of a model's prompt."},
+                       {"none", "cookie", "header", "prefix"},
+                       [](JobSpec& spec, const std::string& value) {
+                         service_of(spec).traffic.affinity.kind =
+                             model::affinity_from_name(value).value_or(model::AffinityKind::kNone);
+                       }),
+          text_field(
+              {.name = "name", .help = "Of the cookie or header."},
+              [](JobSpec& spec, std::string value) { service_of(spec).traffic.affinity.name = std::move(value); },
+              check_token),
+          custom_field({.name = "bound",
+                        .help = "Given up where the replica has more than this times the mean load. "
+                                "Default: 1.25."},
+                       schema_of_types({"number", "string"}), read_bound)}};
   return kSection;
 }
 
