@@ -19,7 +19,7 @@ class Bucket {
     if (!rate.is_bounded()) return;
     count_ = std::max<std::uint64_t>(1, rate.count / std::max(sharers, 1U));
     period_ns_ = rate.period_ms * 1'000'000;
-    scaled_ns_each_ = (static_cast<Wide>(period_ns_) << kScaleBits) / count_;
+    scaled_ns_each_ = (static_cast<std::uint64_t>(period_ns_) << kScaleBits) / count_;
   }
 
   bool is_bounded() const { return count_ > 0; }
@@ -51,7 +51,7 @@ class Bucket {
   std::uint64_t left(std::int64_t state, std::int64_t now_ns) const {
     const std::int64_t free_ns = period_ns_ - std::max<std::int64_t>(0, state - now_ns);
     if (!is_bounded() || free_ns <= 0) return 0;
-    return static_cast<std::uint64_t>((static_cast<Wide>(free_ns) << kScaleBits) / scaled_ns_each_);
+    return (static_cast<std::uint64_t>(free_ns) << kScaleBits) / scaled_ns_each_;
   }
   /// Until it is full.
   static std::int64_t full_in_ns(std::int64_t state, std::int64_t now_ns) {
@@ -60,17 +60,17 @@ class Bucket {
 
  private:
   using Wide = unsigned __int128;
-  /// Fractions of a nanosecond: at 10^9 a second the rate is still exact to a thousandth.
+  /// Fractions of a nanosecond: at 10^9 a second the rate is still exact to a thousandth, and a day fits.
   static constexpr int kScaleBits = 10;
   static constexpr Wide kMostNs = std::int64_t{1} << 60;
 
   std::int64_t cost_ns(std::uint64_t amount) const {
-    return static_cast<std::int64_t>(std::min(amount * scaled_ns_each_ >> kScaleBits, kMostNs));
+    return static_cast<std::int64_t>(std::min(static_cast<Wide>(amount) * scaled_ns_each_ >> kScaleBits, kMostNs));
   }
 
   std::uint64_t count_ = 0;
   std::int64_t period_ns_ = 0;
-  Wide scaled_ns_each_ = 1;
+  std::uint64_t scaled_ns_each_ = 1;
 };
 
 }  // namespace busbar::route

@@ -172,7 +172,7 @@ void append_response_head(std::string& out, const ResponseHead& head, const Forw
   out.append(head.reason);
   out += "\r\n";
   append_lines(out, head.headers, [](const HeaderLine& header) { return !header.is_hop_by_hop; });
-  out.append(response.more);
+  if (!response.more.empty()) out.append(response.more);
   if (response.framing == Framing::kChunked) out += "Transfer-Encoding: chunked\r\n";
   if (head.status == 101) {
     out += "Connection: upgrade\r\n";

@@ -26,7 +26,8 @@ Credential credential_of(const RequestHead& head) {
   for (const HeaderLine& header : head.headers) {
     if (header.id == HeaderId::kApiKey) return {.field = HeaderId::kApiKey, .key = header.value};
     if (header.id != HeaderId::kAuthorization || header.value.size() <= kBearer.size()) continue;
-    if (!equals_ignoring_case(header.value.substr(0, kBearer.size()), kBearer)) continue;
+    const std::string_view scheme = header.value.substr(0, kBearer.size());
+    if (scheme != "Bearer " && !equals_ignoring_case(scheme, kBearer)) continue;
     found = {.field = HeaderId::kAuthorization, .key = header.value.substr(kBearer.size())};
   }
   return found;
@@ -121,13 +122,44 @@ void settle_bucket(const route::Bucket& bucket, std::atomic<std::int64_t>& state
   }
 }
 
-void append_fields(std::string& out, std::string_view what, const route::Bucket& bucket, std::int64_t state,
+/// Field lines with numbers, built in place: on the way of every answer to a caller with limits.
+class FieldWriter {
+ public:
+  FieldWriter& text(std::string_view text) {
+    std::memcpy(buffer_.data() + size_, text.data(), text.size());
+    size_ += text.size();
+    return *this;
+  }
+  FieldWriter& number(std::uint64_t number) {
+    const fmt::format_int digits(number);
+    return text({digits.data(), digits.size()});
+  }
+  std::string_view view() const { return {buffer_.data(), size_}; }
+
+ private:
+  std::array<char, 256> buffer_;
+  std::size_t size_ = 0;
+};
+
+struct RateFieldNames {
+  std::string_view limit;
+  std::string_view remaining;
+  std::string_view reset;
+};
+constexpr RateFieldNames kRequestFields = {.limit = "x-ratelimit-limit-requests: ",
+                                           .remaining = "\r\nx-ratelimit-remaining-requests: ",
+                                           .reset = "\r\nx-ratelimit-reset-requests: "};
+constexpr RateFieldNames kTokenFields = {.limit = "x-ratelimit-limit-tokens: ",
+                                         .remaining = "\r\nx-ratelimit-remaining-tokens: ",
+                                         .reset = "\r\nx-ratelimit-reset-tokens: "};
+
+void append_fields(std::string& out, const RateFieldNames& names, const route::Bucket& bucket, std::int64_t state,
                    std::int64_t now_ns) {
-  if (!bucket.is_bounded()) return;
-  fmt::format_to(std::back_inserter(out),
-                 "x-ratelimit-limit-{0}: {1}\r\nx-ratelimit-remaining-{0}: {2}\r\nx-ratelimit-reset-{0}: {3}ms\r\n",
-                 what, bucket.count(), bucket.left(state, now_ns),
-                 route::Bucket::full_in_ns(state, now_ns) / 1'000'000);
+  FieldWriter writer;
+  writer.text(names.limit).number(bucket.count()).text(names.remaining).number(bucket.left(state, now_ns));
+  const std::int64_t reset_ms = route::Bucket::full_in_ns(state, now_ns) / 1'000'000;
+  writer.text(names.reset).number(static_cast<std::uint64_t>(reset_ms)).text("ms\r\n");
+  out.append(writer.view());
 }
 
 }  // namespace
@@ -272,12 +304,12 @@ void Worker::append_rate_fields(std::string& out, const Exchange& exchange) cons
   for (const Account& account : accounts_of(exchange)) {
     if (requests == nullptr && account.limits->requests.is_bounded()) {
       requests = account.limits;
-      append_fields(out, "requests", requests->requests, account.use->requests.load(std::memory_order_relaxed),
+      append_fields(out, kRequestFields, requests->requests, account.use->requests.load(std::memory_order_relaxed),
                     now_us_ * 1'000);
     }
     if (tokens == nullptr && exchange.tokens > 0 && account.limits->tokens.is_bounded()) {
       tokens = account.limits;
-      append_fields(out, "tokens", tokens->tokens, account.use->tokens.load(std::memory_order_relaxed),
+      append_fields(out, kTokenFields, tokens->tokens, account.use->tokens.load(std::memory_order_relaxed),
                     now_us_ * 1'000);
     }
   }

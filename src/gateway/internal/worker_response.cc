@@ -39,7 +39,8 @@ void Worker::arm(Exchange& exchange, std::int64_t timeout_ms) {
 // For the first byte of the answer: until then, or until a second replica is asked.
 void Worker::arm_response(Exchange& exchange) {
   const std::int64_t response_ms = exchange.service->entry->value.limits.response_ms;
-  const std::int64_t hedge_ms = hedge_after_ms(exchange);
+  const bool may_hedge = exchange.service->entry->value.traffic.hedge.after_ms > 0;
+  const std::int64_t hedge_ms = may_hedge ? hedge_after_ms(exchange) : 0;
   if (hedge_ms == 0) return arm(exchange, response_ms);
   timers_.disarm(exchange);  // it may be earlier than what was armed before
   arm(exchange, response_ms > 0 ? std::min(response_ms, hedge_ms) : hedge_ms);
@@ -131,9 +132,11 @@ bool Worker::take_response_head(Exchange& exchange, std::string_view rest) {
   }
   if (exchange.request_phase != RequestPhase::kComplete || is_draining_) exchange.keeps_alive = false;
   forwarded.keeps_alive = exchange.keeps_alive;
-  more_fields_.clear();
-  append_rate_fields(more_fields_, exchange);
-  forwarded.more = more_fields_;
+  if (exchange.key != nullptr || exchange.service->entry->limits.is_bounded()) {
+    more_fields_.clear();
+    append_rate_fields(more_fields_, exchange);
+    forwarded.more = more_fields_;
+  }
   out_head_.clear();
   append_response_head(out_head_, head, forwarded);
   if (exchange.request_sent == exchange.request.size()) {

@@ -53,6 +53,7 @@ bool Worker::choose_endpoint(Exchange& exchange) {
   const WorkerService& service = *exchange.service;
   bool has_healthy = false;
   bool minds_ejection = true;
+  const bool wants_adapter = !exchange.adapter.empty();
   const route::Wish wish{.revision = exchange.wanted_revision,
                          .session = exchange.session,
                          .prefix = exchange.prefix,
@@ -66,10 +67,11 @@ bool Worker::choose_endpoint(Exchange& exchange) {
     has_healthy = has_healthy || !is_ejected;
     const bool was_tried = &endpoint == exchange.last_endpoint && service.endpoints.size() > 1;
     const std::uint32_t outstanding = state.outstanding.load(std::memory_order_relaxed);
-    return {.outstanding = outstanding,
-            .work = outstanding + state.elsewhere.load(std::memory_order_relaxed) +
-                    state.more_work.load(std::memory_order_relaxed),
-            .is_usable = !was_tried && !(is_ejected && minds_ejection) && has_adapter(exchange, index)};
+    return {
+        .outstanding = outstanding,
+        .work = outstanding + state.elsewhere.load(std::memory_order_relaxed) +
+                state.more_work.load(std::memory_order_relaxed),
+        .is_usable = !was_tried && !(is_ejected && minds_ejection) && (!wants_adapter || has_adapter(exchange, index))};
   };
   std::optional<std::size_t> chosen = service.entry->picker.pick(draw(), load, wish);
   if (!chosen && !has_healthy) {
