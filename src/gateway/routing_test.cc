@@ -225,6 +225,35 @@ TEST_F(GatewayRouting, HedgesHaveABudgetAndNeverRepeatWhatMayNotBe) {
   EXPECT_EQ(status_in(post.read_message()), 200);
 }
 
+TEST_F(GatewayRouting, ConnectionsThatAreAllClosedAreNoAttempts) {
+  // Each connection serves one request and is then closed when all of them are pooled.
+  std::latch are_pooled(8);
+  std::atomic<int> served = 0;
+  std::latch may_close(1);
+  const Backend dying([&](Peer& peer) {
+    peer.read_message();
+    if (served.fetch_add(1) >= 8) {
+      peer.send(with_length("again"));
+      peer.read_some();
+      return;
+    }
+    are_pooled.arrive_and_wait();
+    peer.send(with_length("once"));
+    may_close.wait();
+    peer.reset();
+  });
+  const route::Service service{.name = "s",
+                               .endpoints = {{.replica = "s-1", .address = "127.0.0.1", .port = dying.port()}}};
+  start({.services = {service}});
+  for (int count = 0; count < 8; ++count) {
+    clients_.emplace_back(Peer::connect(gateway_->port())).send("GET /services/s/ HTTP/1.1\r\nHost: a\r\n\r\n");
+  }
+  EXPECT_EQ(statuses(), std::vector<int>(8, 200));
+  may_close.count_down();
+  // However many of the eight are found closed only when they are used: the request is answered.
+  for (int round = 0; round < 20; ++round) EXPECT_EQ(body_in(get("")), "again");
+}
+
 TEST_F(GatewayRouting, AReplicaThatFailsItsHealthChecksIsLeftOut) {
   std::atomic<bool> is_ill = false;
   const auto replica = [&is_ill](const std::string& name, bool can_be_ill) {

@@ -135,7 +135,8 @@ struct ExchangeState {
   bool rechunks_response = false;  ///< The replica ends its answer by closing; the client gets chunks.
   bool upstream_keeps_alive = true;
   bool has_failed = false;  ///< For the counts: a 5xx, or broken off.
-  std::uint8_t attempts = 0;
+  std::uint32_t attempts = 0;
+  std::uint32_t stale_attempts = 0;  ///< Of those, on pooled connections that turned out to be closed.
   int status = 0;
   std::uint64_t request_left = 0;
   std::uint64_t response_left = 0;

@@ -226,7 +226,10 @@ void Worker::upstream_failed(Exchange& exchange, std::string_view text) {
   if (exchange.hedge != nullptr) return adopt_hedge(exchange);
   const bool may_try = exchange.response_phase == ResponsePhase::kHead && exchange.response_head.empty() &&
                        exchange.is_whole && (exchange.may_repeat || exchange.request_sent == 0);
-  if (may_try && exchange.attempts < kMaxAttempts && (is_stale || retry_tokens_ >= 1)) {
+  // Pooled connections that were closed are used up one by one: that is no attempt at the replica.
+  if (is_stale) ++exchange.stale_attempts;
+  const bool has_budget = exchange.attempts - exchange.stale_attempts < kMaxAttempts && retry_tokens_ >= 1;
+  if (may_try && (is_stale || has_budget)) {
     if (!is_stale) {
       retry_tokens_ -= 1;
       exchange.last_endpoint = endpoint;
