@@ -122,6 +122,7 @@ route::Service to_route(const ServiceRecord& record) {
       .models = spec.models,
       .can_start = !record.is_deleted && spec.max_replicas > 0 && record.failures < kHopelessFailures,
       .start_ms = record.start_ms,
+      .target = spec.target,
       .limits = {.concurrency = spec.limits.concurrency,
                  .waiting = spec.limits.waiting,
                  .waiting_each = spec.limits.waiting_each,

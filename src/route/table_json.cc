@@ -51,6 +51,7 @@ Json to_json(const Service& service) {
                             {"models", texts_to_json(service.models)},
                             {"can_start", service.can_start},
                             {"start_ms", service.start_ms},
+                            {"target", service.target},
                             {"limits", Json::object({{"concurrency", service.limits.concurrency},
                                                      {"waiting", service.limits.waiting},
                                                      {"waiting_each", service.limits.waiting_each},
@@ -158,7 +159,8 @@ Result<Service> service_from_json(const Json& json) {
                   .hosts = reader.texts("hosts"),
                   .models = reader.texts("models"),
                   .can_start = reader.boolean("can_start"),
-                  .start_ms = reader.integer("start_ms", 0, kMaxInt)};
+                  .start_ms = reader.integer("start_ms", 0, kMaxInt),
+                  .target = reader.count("target", 0)};
   if (service.name.empty()) reader.fail("needs a name");
   const std::string auth = reader.text("auth");
   const auto known_auth = model::service_auth_from_name(auth.empty() ? "none" : auth);

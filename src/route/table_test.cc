@@ -12,6 +12,7 @@ Table sample() {
                         .models = {"tiny"},
                         .can_start = true,
                         .start_ms = 230,
+                        .target = 4,
                         .limits = {.concurrency = 4,
                                    .waiting = 10,
                                    .waiting_each = 3,

@@ -22,6 +22,12 @@ constexpr std::int64_t kFirstEjectionUs = 1'000'000;
 constexpr std::uint32_t kMaxEjectionDoublings = 5;
 constexpr std::size_t kRepeatableBytes = 64 << 10;
 
+// A burst is told when it comes, not at the next message's time: at twice the target, where the autoscaler stops averaging,
+// and at each multiple beyond.
+bool is_worth_telling(std::uint32_t outstanding, std::uint32_t target) {
+  return target > 0 && outstanding >= 2 * target && outstanding % target == 0;
+}
+
 }  // namespace
 
 // xorshift64* (Vigna 2016): good enough to draw replicas by.
@@ -82,11 +88,13 @@ bool Worker::choose_endpoint(Exchange& exchange) {
   if (!chosen) return false;
   std::atomic<std::uint32_t>& outstanding = service.endpoints[*chosen]->entry.state->outstanding;
   const std::uint32_t limit = service.entry->value.limits.concurrency;
-  if (outstanding.fetch_add(1) >= limit && limit > 0) {
+  const std::uint32_t before = outstanding.fetch_add(1);
+  if (before >= limit && limit > 0) {
     // Another worker took the last place since we looked.
     outstanding.fetch_sub(1);
     return false;
   }
+  if (is_worth_telling(before + 1, service.entry->value.target)) board_.demand->set();
   exchange.endpoint = service.endpoints[*chosen];
   if (exchange.tokens > 1) exchange.endpoint->entry.state->more_work.fetch_add(exchange.tokens - 1);
   if (!exchange.prefix.empty()) note_prefix(exchange);
