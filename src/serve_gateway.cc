@@ -66,6 +66,7 @@ Result<void> run_gateway(const cli::GatewayCommandOptions& options) {
                                       .threads = options.threads,
                                       .access_log = options.access_log,
                                       .name = fmt::format("gateway-{}-{}", getpid(), options.port),
+                                      .has_thread_files = options.has_thread_files,
                                       .idle_timeout_ms = options.idle_timeout_ms}));
   std::unique_ptr<gateway::RouteFeed> feed;
   if (!options.routes_file.empty()) {

@@ -43,6 +43,7 @@ struct GatewayCommandOptions {
   std::string state_dir = {};
   /// The server's address and token as they are now.
   std::function<Result<net::HttpClientOptions>()> locate = {};
+  bool has_thread_files = false;          ///< A table of descriptors for each thread.
   std::int64_t idle_timeout_ms = 75'000;  ///< Of a client's connection between requests.
 };
 

@@ -18,6 +18,7 @@ struct GatewayFlags {
   std::string access_log = {};
   std::string threads = {};
   std::string idle_timeout = "75s";
+  bool has_thread_files = false;
   std::string log_level = "info";
   std::string log_file = {};
 };
@@ -48,7 +49,8 @@ Result<int> run_gateway(Context& context, const GatewayFlags& flags) {
   GatewayCommandOptions options{.routes_file = flags.routes,
                                 .access_log = flags.access_log,
                                 .log_level = flags.log_level,
-                                .log_file = flags.log_file};
+                                .log_file = flags.log_file,
+                                .has_thread_files = flags.has_thread_files};
   TRY_ASSIGN(const HostPort listen,
              parse_host_port("--listen", flags.listen.empty() ? "127.0.0.1:7780" : flags.listen));
   // Beside the gateway's own port, unless told otherwise.
@@ -105,6 +107,10 @@ Command gateway_command() {
                 with_completion(text_flag("--access-log", "FILE", "a JSON line for each request", flags->access_log),
                                 Complete::kFiles),
                 text_flag("--threads", "N", "threads of the data path (default: one a core)", flags->threads),
+                switch_flag("--thread-files",
+                            "a table of open files for each thread: for more connections than the limit of open files, "
+                            "where that cannot be raised",
+                            flags->has_thread_files),
                 text_flag("--idle-timeout", "TIME", "closes a client's connection after so long without a request",
                           flags->idle_timeout),
                 with_completion(text_flag("--log-level", "LEVEL", "debug, info, warning or error", flags->log_level),

@@ -18,6 +18,7 @@
 #include <fmt/format.h>
 
 #include "gateway/internal/metrics_text.h"
+#include "gateway/internal/thread_files.h"
 #include "gateway/internal/worker.h"
 #include "os/errno_error.h"
 #include "os/files.h"
@@ -170,6 +171,7 @@ class ProxyGateway final : public Gateway {
   mutable std::mutex mutex_;
   std::shared_ptr<const Directory> directory_ = {};
   std::vector<std::unique_ptr<Worker>> workers_ = {};
+  std::unique_ptr<internal::ThreadFiles> thread_files_ = {};  ///< Where threads have tables of their own.
   std::vector<std::thread> threads_ = {};
   std::mutex ended_mutex_ = {};
   std::condition_variable has_ended_ = {};
@@ -196,14 +198,24 @@ Result<void> ProxyGateway::open() {
     TRY(add_worker(index, std::move(listener)));
   }
   for (const auto& worker : workers_) board_.wakers.push_back(&worker->waker());
+  if (options_.has_thread_files) {
+    std::vector<std::vector<int>> own;
+    for (const auto& worker : workers_) own.push_back(worker->own_files());
+    thread_files_ = std::make_unique<internal::ThreadFiles>(std::move(own));
+  }
   running_ = workers_.size();
   for (std::size_t index = 0; index < workers_.size(); ++index) {
     threads_.push_back(os::start_thread(fmt::format("gateway-{}", index), [this, index] {
+      if (thread_files_ != nullptr) thread_files_->separate(index);
       workers_[index]->run();
+      workers_[index]->close_files();
       const std::lock_guard lock(ended_mutex_);
       --running_;
       has_ended_.notify_all();
     }));
+  }
+  if (thread_files_ != nullptr && thread_files_->leave() < workers_.size()) {
+    LOG(kWarning, "gateway_threads_share_files", {{"why", "the kernel refuses unshare(CLONE_FILES)"}});
   }
   return {};
 }
@@ -214,12 +226,13 @@ Result<void> ProxyGateway::add_worker(std::size_t index, os::UniqueFd listener) 
   if (!epoll.is_valid()) return os::errno_failure("cannot make an epoll instance");
   std::vector<os::UniqueFd> listeners;
   listeners.push_back(std::move(listener));
-  const internal::WorkerSettings settings{.idle_timeout_ms = options_.idle_timeout_ms,
-                                          .head_timeout_ms = options_.head_timeout_ms,
-                                          .body_timeout_ms = options_.body_timeout_ms,
-                                          .connect_timeout_ms = options_.connect_timeout_ms,
-                                          .max_clients = options_.max_clients / options_.threads + 1,
-                                          .log_fd = log_.get()};
+  const internal::WorkerSettings settings{
+      .idle_timeout_ms = options_.idle_timeout_ms,
+      .head_timeout_ms = options_.head_timeout_ms,
+      .body_timeout_ms = options_.body_timeout_ms,
+      .connect_timeout_ms = options_.connect_timeout_ms,
+      .max_clients = options_.has_thread_files ? options_.max_clients : options_.max_clients / options_.threads + 1,
+      .log_fd = log_.get()};
   route::HashKey secret;
   os::SystemRandom().fill(std::span(reinterpret_cast<unsigned char*>(&secret), sizeof(secret)));
   workers_.push_back(std::make_unique<Worker>(index, settings, std::move(listeners), board_, std::move(waker),

@@ -20,6 +20,7 @@ struct GatewayOptions {
   std::string access_log = {};              ///< A file that JSON lines are appended to; "": none.
   std::string name = {};                    ///< In Demand; unique among the gateways of a server.
   std::size_t max_clients = 1'000'000;      ///< Open connections; beyond: refused.
+  bool has_thread_files = false;            ///< A table of descriptors for each thread, and its limit.
   std::int64_t idle_timeout_ms = 75'000;    ///< Of a connection between requests.
   std::int64_t head_timeout_ms = 10'000;    ///< From a request's first byte to the end of its head.
   std::int64_t body_timeout_ms = 60'000;    ///< Without progress of a body.

@@ -58,15 +58,27 @@ Worker::Worker(std::size_t index, WorkerSettings settings, std::vector<os::Uniqu
 }
 
 Worker::~Worker() {
-  for (Client& client : clients_) {
-    if (client.fd >= 0) close(client.fd);
-  }
-  for (Upstream& upstream : upstreams_) {
-    if (upstream.fd >= 0) close(upstream.fd);
-  }
-  for (Errand& errand : errands_) {
-    if (errand.fd >= 0) close(errand.fd);
-  }
+  close_files();
+}
+
+std::vector<int> Worker::own_files() const {
+  std::vector<int> fds = {epoll_.get(), spare_.get()};
+  for (const os::UniqueFd& listener : listener_fds_) fds.push_back(listener.get());
+  return fds;
+}
+
+void Worker::close_files() {
+  const auto close_all = [](auto& sockets) {
+    for (auto& socket : sockets) {
+      if (socket.fd >= 0) close(std::exchange(socket.fd, -1));
+    }
+  };
+  close_all(clients_);
+  close_all(upstreams_);
+  close_all(errands_);
+  listener_fds_.clear();
+  epoll_.reset();
+  spare_.reset();
 }
 
 void Worker::update(std::shared_ptr<const Directory> directory) {

@@ -66,6 +66,10 @@ class Worker {
 
   /// Runs on the caller's thread until drained or cut.
   void run();
+  /// Descriptors that nobody else uses, before run().
+  std::vector<int> own_files() const;
+  /// On the thread that ran, after run(): closes all of them, and what came since.
+  void close_files();
 
   // Thread-safe.
   void update(std::shared_ptr<const Directory> directory);

@@ -22,8 +22,8 @@ constexpr std::int64_t kFirstEjectionUs = 1'000'000;
 constexpr std::uint32_t kMaxEjectionDoublings = 5;
 constexpr std::size_t kRepeatableBytes = 64 << 10;
 
-// A burst is told when it comes, not at the next message's time: at twice the target, where the autoscaler stops averaging,
-// and at each multiple beyond.
+// A burst is told when it comes, not at the next message's time: at twice the target, where the autoscaler stops
+// averaging, and at each multiple beyond.
 bool is_worth_telling(std::uint32_t outstanding, std::uint32_t target) {
   return target > 0 && outstanding >= 2 * target && outstanding % target == 0;
 }
