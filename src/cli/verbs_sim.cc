@@ -194,6 +194,11 @@ void print_summary(Context& context, const sim::RunSummary& summary) {
                   "preemptions a job",
                   summary.utilisation_percent, summary.useful_percent, summary.lost_percent, summary.restart_percent,
                   summary.preemptions_per_job));
+  if (summary.saturated_time_percent > 0) {
+    out.line(fmt::format(
+        "while jobs asked for all cards at least ({:.1f} % of the time): in use {:.2f} %, useful {:.2f} %",
+        summary.saturated_time_percent, summary.saturated_utilisation_percent, summary.saturated_useful_percent));
+  }
   Table table({{.title = ""},
                {.title = "JOBS", .align = kRight},
                {.title = "JCT MEAN", .align = kRight},
@@ -237,6 +242,7 @@ void print_comparison(Context& context, std::span<const sim::PageRun> runs) {
                {.title = "P99", .align = kRight},
                {.title = "IN USE", .align = kRight},
                {.title = "USEFUL", .align = kRight},
+               {.title = "IF SATURATED", .align = kRight},
                {.title = "MAKESPAN", .align = kRight},
                {.title = "PREEMPTIONS/JOB", .align = kRight}});
   for (const sim::PageRun& run : runs) {
@@ -250,6 +256,7 @@ void print_comparison(Context& context, std::span<const sim::PageRun> runs) {
                {seconds_text(summary.wait.p99_s)},
                {fmt::format("{:.2f} %", summary.utilisation_percent)},
                {fmt::format("{:.2f} %", summary.useful_percent)},
+               {fmt::format("{:.2f} %", summary.saturated_useful_percent)},
                {seconds_text(summary.makespan_s)},
                {fmt::format("{:.3f}", summary.preemptions_per_job)}});
   }

@@ -21,7 +21,15 @@ void Recorder::advance(TimeMs now_ms) {
   CHECK(now_ms >= settled_ms_, "time went backwards");
   result_.held.add(settled_ms_, now_ms, held_milli_);
   result_.waiting.add(settled_ms_, now_ms, waiting_milli_);
-  result_.held_milli_ms += held_milli_ * (now_ms - settled_ms_);
+  const std::int64_t held_milli_ms = held_milli_ * (now_ms - settled_ms_);
+  result_.held_milli_ms += held_milli_ms;
+  if (now_ms > settled_ms_) {
+    is_saturated_ = held_milli_ + waiting_milli_ >= result_.capacity_milli;
+  }
+  if (is_saturated_) {
+    result_.saturated.time_ms += now_ms - settled_ms_;
+    result_.saturated.held_milli_ms += held_milli_ms;
+  }
   settled_ms_ = now_ms;
 }
 
@@ -65,12 +73,18 @@ void Recorder::release(std::size_t job, TimeMs now_ms) {
   held_of_queue_[what.queue] -= what.milli_cards();
 }
 
+void Recorder::waste(std::size_t job, std::int64_t restart_ms, std::int64_t lost_ms) {
+  JobOutcome& outcome = result_.jobs[job];
+  outcome.restart_ms += restart_ms;
+  outcome.lost_ms += lost_ms;
+  result_.saturated.wasted_milli_ms += is_saturated_ ? (restart_ms + lost_ms) * trace_.jobs[job].milli_cards() : 0;
+}
+
 void Recorder::stop(std::size_t job, TimeMs now_ms, const Stop& stop) {
   release(job, now_ms);
   waiting_milli_ += trace_.jobs[job].milli_cards();
+  waste(job, stop.restart_ms, stop.lost_ms);
   JobOutcome& outcome = result_.jobs[job];
-  outcome.restart_ms += stop.restart_ms;
-  outcome.lost_ms += stop.lost_ms;
   if (!stop.is_preemption) {
     return;
   }
@@ -84,7 +98,7 @@ void Recorder::stop(std::size_t job, TimeMs now_ms, const Stop& stop) {
 
 void Recorder::finish(std::size_t job, TimeMs now_ms, std::int64_t restart_ms) {
   release(job, now_ms);
-  result_.jobs[job].restart_ms += restart_ms;
+  waste(job, restart_ms, 0);
   result_.jobs[job].end_ms = now_ms;
   ++finished_;
 }

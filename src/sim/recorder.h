@@ -30,9 +30,16 @@ struct RunResult {
   TimeMs end_ms = 0;  ///< When the run stopped, or the last job ended.
   std::vector<JobOutcome> jobs = {};
   std::int64_t held_milli_ms = 0;  ///< Milli-cards times ms.
-  TimeSeries held = {};            ///< Milli-cards in use.
-  TimeSeries waiting = {};         ///< Milli-cards asked for by waiting jobs.
-  TimeSeries stranded = {};        ///< Free milli-cards on nodes that are partly in use; empty: not measured.
+  /// While jobs asked for all cards at least, by what they held and what they waited for.
+  struct Saturated {
+    std::int64_t time_ms = 0;
+    std::int64_t held_milli_ms = 0;
+    std::int64_t wasted_milli_ms = 0;  ///< Restarts and lost work, when they were over.
+  };
+  Saturated saturated = {};
+  TimeSeries held = {};      ///< Milli-cards in use.
+  TimeSeries waiting = {};   ///< Milli-cards asked for by waiting jobs.
+  TimeSeries stranded = {};  ///< Free milli-cards on nodes that are partly in use; empty: not measured.
   std::vector<TimeSeries> held_by_queue = {};
   std::uint64_t events = 0;  ///< Handled by the policy.
 };
@@ -70,6 +77,7 @@ class Recorder {
  private:
   void advance(TimeMs now_ms);
   void release(std::size_t job, TimeMs now_ms);
+  void waste(std::size_t job, std::int64_t restart_ms, std::int64_t lost_ms);
 
   const Trace& trace_;
   RunResult result_;
@@ -81,6 +89,7 @@ class Recorder {
   std::int64_t waiting_milli_ = 0;
   TimeMs settled_ms_ = 0;
   TimeMs stranded_since_ms_ = 0;
+  bool is_saturated_ = false;  ///< Until now.
   std::size_t finished_ = 0;
 };
 

@@ -53,6 +53,23 @@ TEST(Recorder, ChargesEachMillisecondOfACardOnce) {
   EXPECT_DOUBLE_EQ(summary.queues[0].held_percent, 62.5);
 }
 
+TEST(Recorder, TellsWhatWasInUseWhileJobsAskedForAllCards) {
+  const Trace trace = two_jobs();
+  Recorder recorder(trace, 3000);
+  recorder.submit(0, 0);
+  recorder.start(0, 0);
+  recorder.submit(1, kMinute);
+  recorder.start(1, 2 * kMinute);
+  recorder.stop(1, 5 * kMinute, {.lost_ms = kMinute, .is_preemption = true});
+  recorder.start(1, 6 * kMinute);
+  recorder.finish(0, 9 * kMinute, 0);
+  recorder.finish(1, 20 * kMinute, 2 * kMinute);
+  const RunSummary summary = summarise(trace, recorder.take(20 * kMinute, "test"));
+  EXPECT_DOUBLE_EQ(summary.saturated_time_percent, 40) << "from the first minute to the ninth";
+  EXPECT_DOUBLE_EQ(summary.saturated_utilisation_percent, 100.0 * (2 + 9 + 2 + 9) / 24);
+  EXPECT_DOUBLE_EQ(summary.saturated_useful_percent, 100.0 * (2 + 9 + 2 + 9 - 1) / 24) << "the restart was later";
+}
+
 TEST(Recorder, CountsTheWaitsOfJobsThatStillWait) {
   const Trace trace = two_jobs();
   Recorder recorder(trace, 4000);

@@ -127,6 +127,13 @@ RunSummary summarise(const Trace& trace, const RunResult& result) {
   const auto percent = [&](double part) { return capacity > 0 ? 100 * part / capacity : 0; };
   summary.utilisation_percent = percent(held);
   summary.useful_percent = percent(held - restart - lost);
+  const RunResult::Saturated& full = result.saturated;
+  if (full.time_ms > 0) {
+    const double of = static_cast<double>(result.capacity_milli) * static_cast<double>(full.time_ms);
+    summary.saturated_time_percent = 100 * static_cast<double>(full.time_ms) / static_cast<double>(result.end_ms);
+    summary.saturated_utilisation_percent = 100 * static_cast<double>(full.held_milli_ms) / of;
+    summary.saturated_useful_percent = 100 * static_cast<double>(full.held_milli_ms - full.wasted_milli_ms) / of;
+  }
   summary.lost_percent = percent(lost);
   summary.restart_percent = percent(restart);
   summary.preemptions_per_job =
@@ -167,6 +174,9 @@ Json to_json(const RunSummary& summary) {
                        {"makespan_s", summary.makespan_s},
                        {"utilisation_percent", summary.utilisation_percent},
                        {"useful_percent", summary.useful_percent},
+                       {"saturated_time_percent", summary.saturated_time_percent},
+                       {"saturated_utilisation_percent", summary.saturated_utilisation_percent},
+                       {"saturated_useful_percent", summary.saturated_useful_percent},
                        {"lost_percent", summary.lost_percent},
                        {"restart_percent", summary.restart_percent},
                        {"preemptions_per_job", summary.preemptions_per_job},

@@ -43,6 +43,10 @@ struct RunSummary {
   double makespan_s = 0;
   double utilisation_percent = 0;  ///< Card time held, of capacity times makespan.
   double useful_percent = 0;       ///< Of the same, less restarts and lost work.
+  /// While jobs asked for all cards at least: how much of the time that was, and the same two of it.
+  double saturated_time_percent = 0;
+  double saturated_utilisation_percent = 0;
+  double saturated_useful_percent = 0;
   double lost_percent = 0;
   double restart_percent = 0;
   double preemptions_per_job = 0;
