@@ -91,7 +91,8 @@ std::optional<JobView> Core::find_job(model::JobId id) const {
                                                                     .level = record->booking->level,
                                                                     .start_ms = record->booking->start_ms,
                                                                     .slips = record->booking->slips})
-                                            : std::nullopt};
+                                            : std::nullopt,
+                 .yields = record->yields};
 }
 
 std::vector<model::JobId> Core::jobs() const {

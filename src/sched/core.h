@@ -13,38 +13,9 @@
 #include "model/cluster.h"
 #include "model/job.h"
 #include "sched/events.h"
+#include "sched/policy.h"
 
 namespace busbar::sched {
-
-/// Site rules; their text is part of every snapshot. Changing them is an event of a later format version.
-struct Policy {
-  /// A gang that was placed must reach the barrier and start within this time, else it is stopped and requeued.
-  std::int64_t start_deadline_ms = 600'000;
-  /// Infrastructure failures in a row before the job is failed after all.
-  std::uint32_t max_infrastructure_retries = 5;
-  /// Wait before restart n: base * 2^(n-1), at most `retry_backoff_max_ms`.
-  std::int64_t retry_backoff_base_ms = 1'000;
-  std::int64_t retry_backoff_max_ms = 60'000;
-  /// While the first blocked job has waited less than this, jobs behind it may start if their time limit ends before
-  /// its expected start; after it, only jobs that take nothing it needs (README.md, "Order and backfill").
-  std::int64_t backfill_patience_ms = 4 * 3'600'000;
-  /// What a queue used this long ago counts half in its share.
-  std::int64_t fair_share_half_life_ms = 86'400'000;
-  /// What a card of a chip counts in use over time, in thousandths, by chip name; others count 1000.
-  std::vector<std::pair<std::string, std::uint32_t>> chip_weights = {{"cpu", 10}};
-  /// Work since its last checkpoint that an eviction counts for at most, for jobs that do not say how often they save:
-  /// never saving must not make a job untouchable.
-  std::int64_t checkpoint_credit_ms = 1'800'000;
-  /// A job is evicted at most once in this time.
-  std::int64_t eviction_interval_ms = 3'600'000;
-  /// How long cards are kept for a job while those it takes them from are stopping.
-  std::int64_t claim_timeout_ms = 3'600'000;
-  /// How long a gang that lost a node to the platform keeps the cards of its other tasks while a replacement is sought.
-  std::int64_t hold_ms = 30'000;
-  /// Waiting jobs that are promised a start at a time, one a queue at most.
-  std::uint32_t max_reservations = 16;
-  friend bool operator==(const Policy&, const Policy&) = default;
-};
 
 /// A job as the core sees it now, for status and tests. A copy.
 struct JobView {
@@ -60,6 +31,7 @@ struct JobView {
   TimeMs hold_until_ms = 0;
   std::vector<model::NodeId> excluded = {};  ///< Nodes that failed it.
   std::optional<Reserve> promise = {};       ///< When and where it starts at the latest.
+  bool yields = false;                       ///< It makes room for jobs that are promised a start: Place::yields.
 };
 
 /// A queue and what it and the queues below it use.

@@ -11,6 +11,7 @@
 #include "model/ids.h"
 #include "model/job.h"
 #include "model/reservation.h"
+#include "sched/policy.h"
 
 namespace busbar::sched {
 
@@ -126,9 +127,15 @@ struct Tick {
   friend bool operator==(const Tick&, const Tick&) = default;
 };
 
-using EventBody =
-    std::variant<NodeJoined, NodeStateChanged, CardHealthChanged, JobSubmitted, JobCancelled, GangReady, GangStarted,
-                 TaskExited, GangGone, CheckpointReached, QueueChanged, Tick, ReservationMade, ReservationCancelled>;
+/// From now on these are the site's rules. What was decided stays.
+struct PolicyChanged {
+  Policy policy = {};
+  friend bool operator==(const PolicyChanged&, const PolicyChanged&) = default;
+};
+
+using EventBody = std::variant<NodeJoined, NodeStateChanged, CardHealthChanged, JobSubmitted, JobCancelled, GangReady,
+                               GangStarted, TaskExited, GangGone, CheckpointReached, QueueChanged, Tick,
+                               ReservationMade, ReservationCancelled, PolicyChanged>;
 
 /// `actor` (user or "engine", "server") and `request_id` are for the record; they change no decision.
 struct Event {
@@ -145,6 +152,8 @@ struct Place {
   model::AttemptId attempt = {};
   model::Placement placement = {};
   std::string reason = {};
+  /// It would delay jobs that are promised a start, and so makes room for them: they may take its cards.
+  bool yields = false;
   friend bool operator==(const Place&, const Place&) = default;
 };
 enum class StopReason { kCancelled, kTimeLimit, kPreempted, kTaskFailed, kLeaderDone, kNodeLost, kStartDeadline };

@@ -130,9 +130,10 @@ std::string read_testdata(const std::string& name) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-// Written by the builds before the tree of queues, and before promises, windows and held cards.
+// Written by the builds before the tree of queues, before promises, windows and held cards, and before jobs that yield.
 TEST(Journal, TakesTheStepsOfOlderFormatsAsTheyWereRecorded) {
-  for (const char* name : {"journal_format_1.bbj", "journal_format_1_long.bbj", "journal_format_2.bbj"}) {
+  for (const char* name :
+       {"journal_format_1.bbj", "journal_format_1_long.bbj", "journal_format_2.bbj", "journal_format_3.bbj"}) {
     SCOPED_TRACE(name);
     const auto report = replay_journal(read_testdata(name));
     ASSERT_TRUE(report.has_value()) << report.error().to_string();
@@ -140,6 +141,22 @@ TEST(Journal, TakesTheStepsOfOlderFormatsAsTheyWereRecorded) {
     EXPECT_GT(report->steps, 5U);
     EXPECT_EQ(report->steps_taken, report->steps);
   }
+}
+
+TEST(Journal, ReplaysAChangeOfThePolicy) {
+  Recorded recorded;
+  recorded.add(JobSubmitted{.job = job(3, 1, 1000)});
+  Policy policy = {.start_deadline_ms = 5'000, .fair_share_half_life_ms = 3'600'000, .hold_ms = 1};
+  policy.chip_weights = {{"h100", 2000}};
+  recorded.add(PolicyChanged{.policy = policy});
+  EXPECT_EQ(recorded.core.policy(), policy);
+  EXPECT_EQ(recorded.core.next_wakeup(), 6'000) << "the deadline of what starts now is the new one";
+  EXPECT_EQ(recorded.core.state_hash(), recorded.core.recompute_hash());
+  const auto report = replay_journal(recorded.file());
+  ASSERT_TRUE(report.has_value()) << report.error().to_string();
+  EXPECT_TRUE(report->is_identical) << report->difference;
+  policy.hold_ms = INT64_MAX;
+  EXPECT_FALSE(recorded.core.apply({.time_ms = 1000, .body = PolicyChanged{.policy = policy}}).has_value());
 }
 
 TEST(Snapshot, RefusesDamageAndOtherVersions) {

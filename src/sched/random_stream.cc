@@ -163,9 +163,20 @@ EventBody RandomStream::change_queue(const Core& core) {
   return QueueChanged{.queue = std::move(queue)};
 }
 
+EventBody RandomStream::change_policy(const Core& core) {
+  Policy policy = core.policy();
+  policy.may_backfill_yield = dice_.chance(50);
+  policy.max_reservations = static_cast<std::uint32_t>(dice_.roll(4));
+  policy.fair_share_half_life_ms = static_cast<std::int64_t>(1 + dice_.roll(4)) * 60'000;
+  policy.chip_weights = {{"cpu", 10}, {"a100", static_cast<std::uint32_t>(dice_.roll(3000))}};
+  return PolicyChanged{.policy = std::move(policy)};
+}
+
 EventBody RandomStream::trouble(const Core& core) {
   const model::NodeId node = {1 + dice_.roll(node_count_)};
-  switch (dice_.roll(7)) {
+  switch (dice_.roll(8)) {
+    case 7:
+      return change_policy(core);
     case 0: {
       const auto state = std::array{model::NodeState::kReady, model::NodeState::kDrained,
                                     model::NodeState::kUnreachable, model::NodeState::kFailed}[dice_.roll(4)];

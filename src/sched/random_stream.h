@@ -48,6 +48,7 @@ class RandomStream {
   EventBody progress();
   EventBody trouble(const Core& core);
   EventBody change_queue(const Core& core);
+  EventBody change_policy(const Core& core);
   model::CardAmounts make_amounts(std::uint64_t most);
   EventBody exit_one(Running& running);
   Event at_now(EventBody body) const { return {.time_ms = now_ms_, .body = std::move(body), .actor = "random"}; }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sched/place/free_part.h"
+
 namespace busbar::sched::backfill {
 
 using internal::JobRecord;
@@ -39,15 +41,16 @@ bool fits(State& state, const JobRecord& job, const place::FreeMap& map, const B
                      [&](const place::GangNeed& need) { return placer.count_fitting(need) > 0; });
 }
 
-// Jobs that are being stopped are as good as gone. One that has not started yet counts from its placement: a start that
-// is expected too early admits fewer, and waiting does not move it.
+// Jobs that are being stopped are as good as gone. One that has not started
+// yet counts from its placement: a start that is expected too early admits fewer, and waiting does not move it.
 Forecast::Forecast(State& state) : state_(state) {
   state.fabric();  // Copies of the free map have its counts by domain.
+  now_ = state.free_map();
   for (const auto& [id, nothing] : state.live()) {
     const JobRecord& record = *state.jobs().find(id);
     const std::int64_t limit_ms = record.request().time_limit_ms;
     if (record.is_ending()) {
-      endings_.push_back({.at_ms = state.now_ms(), .job = id});
+      now_.release(record.granted->placement);
     } else if (limit_ms > 0) {
       const TimeMs from_ms = record.started_ms > 0 ? record.started_ms : record.placed_ms;
       endings_.push_back({.at_ms = std::max(state.now_ms(), from_ms + limit_ms), .job = id});
@@ -57,11 +60,32 @@ Forecast::Forecast(State& state) : state_(state) {
     endings_.push_back({.at_ms = std::max(state.now_ms(), state.jobs().find(id)->kept->until_ms), .job = id});
   }
   std::sort(endings_.begin(), endings_.end());
+  // What others have a claim on goes to them, and is theirs for a time that is not known.
+  for (const internal::Hold& hold : state.holds()) {
+    now_.release(hold.part.placement);
+  }
+  for (const internal::Hold& hold : state.holds()) {
+    (void)place::claim_free_part(now_, hold.wanted->placement);
+  }
 }
 
-void Forecast::release(place::FreeMap& map, std::size_t first, std::size_t last) const {
+place::FreeMap Forecast::free_for(const JobRecord& job) const {
+  place::FreeMap map = now_;
+  for (const auto& [id, nothing] : state_.yielding()) {
+    const JobRecord& record = *state_.jobs().find(id);
+    if (internal::yields_to(record, job)) {
+      map.release(record.granted->placement);
+    }
+  }
+  return map;
+}
+
+void Forecast::release(place::FreeMap& map, const JobRecord& job, std::size_t first, std::size_t last) const {
   for (std::size_t i = first; i < last; ++i) {
-    map.release(state_.jobs().find(endings_[i].job)->occupied()->placement);
+    const JobRecord& record = *state_.jobs().find(endings_[i].job);
+    if (!internal::yields_to(record, job)) {
+      map.release(record.occupied()->placement);
+    }
   }
 }
 
@@ -71,9 +95,9 @@ std::size_t Forecast::endings_until(TimeMs at_ms) const {
   return static_cast<std::size_t>(end - endings_.begin());
 }
 
-place::FreeMap Forecast::at(TimeMs at_ms) const {
-  place::FreeMap map = state_.free_map();
-  release(map, 0, endings_until(at_ms));
+place::FreeMap Forecast::at(TimeMs at_ms, const JobRecord& job) const {
+  place::FreeMap map = free_for(job);
+  release(map, job, 0, endings_until(at_ms));
   return map;
 }
 
@@ -82,16 +106,19 @@ place::FreeMap Forecast::at(TimeMs at_ms) const {
 std::optional<Forecast::Start> Forecast::earliest(const JobRecord& job, const Bounds& bounds) const {
   std::size_t too_few = 0;
   std::size_t enough = endings_.size();
-  place::FreeMap base = state_.free_map();
+  place::FreeMap base = free_for(job);
+  if (auto plan = place_smallest(state_, job, base, bounds)) {
+    return Start{.at_ms = state_.now_ms(), .plan = *std::move(plan)};
+  }
   place::FreeMap all = base;
-  release(all, 0, enough);
+  release(all, job, 0, enough);
   if (endings_.empty() || !fits(state_, job, all, bounds)) {
     return std::nullopt;
   }
   while (enough - too_few > 1) {
     const std::size_t middle = too_few + (enough - too_few) / 2;
     place::FreeMap map = base;
-    release(map, too_few, middle);
+    release(map, job, too_few, middle);
     if (fits(state_, job, map, bounds)) {
       enough = middle;
     } else {
@@ -100,7 +127,7 @@ std::optional<Forecast::Start> Forecast::earliest(const JobRecord& job, const Bo
     }
   }
   const TimeMs at_ms = endings_[enough - 1].at_ms;
-  release(base, too_few, endings_until(at_ms));
+  release(base, job, too_few, endings_until(at_ms));
   auto plan = place_smallest(state_, job, base, bounds);
   return plan.has_value() ? std::optional(Start{.at_ms = at_ms, .plan = *std::move(plan)}) : std::nullopt;
 }

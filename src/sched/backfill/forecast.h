@@ -22,7 +22,8 @@ std::optional<model::Placement> place_smallest(internal::State& state, const int
 /// Whether it would be placed at all.
 bool fits(internal::State& state, const internal::JobRecord& job, const place::FreeMap& map, const Bounds& bounds);
 
-/// When a job could start if running jobs with a time limit end at it and nothing new starts.
+/// When a job could start if running jobs with a time limit end at it and nothing new starts. Jobs that yield to it are
+/// as good as gone.
 ///
 /// Borrows the state. Cost of making one: O(running jobs); of `earliest`: O(running jobs) releases on copies of the
 /// free map and O(log of them) looks at its counts by domain.
@@ -36,8 +37,8 @@ class Forecast {
   };
   /// nullopt: not before jobs without a limit end.
   std::optional<Start> earliest(const internal::JobRecord& job, const Bounds& bounds) const;
-  /// What is free at that time.
-  place::FreeMap at(TimeMs at_ms) const;
+  /// What is free for it at that time.
+  place::FreeMap at(TimeMs at_ms, const internal::JobRecord& job) const;
 
  private:
   struct Ending {
@@ -45,10 +46,12 @@ class Forecast {
     model::JobId job = {};
     friend auto operator<=>(const Ending&, const Ending&) = default;
   };
-  void release(place::FreeMap& map, std::size_t first, std::size_t last) const;
+  place::FreeMap free_for(const internal::JobRecord& job) const;
+  void release(place::FreeMap& map, const internal::JobRecord& job, std::size_t first, std::size_t last) const;
   std::size_t endings_until(TimeMs at_ms) const;
 
   internal::State& state_;
+  place::FreeMap now_ = {};      ///< What is ending is gone, and claims are met.
   std::vector<Ending> endings_;  ///< Ascending.
 };
 

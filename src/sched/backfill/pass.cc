@@ -41,9 +41,11 @@ class Pass {
   Obstacle run(model::JobId watched = {});
 
  private:
+  enum class Yields : std::uint8_t { kNo, kYes };
   struct Attempt {
     Obstacle obstacle = {};
     std::optional<place::Found> found = {};
+    Yields yields = Yields::kNo;
   };
   struct Tried {
     std::optional<place::Found> found = {};
@@ -52,6 +54,7 @@ class Pass {
   };
 
   void replace_lost();
+  void take_yielded();
   std::optional<Front> front_of(const ClassKey& key) const;
   /// By index of the leaf queue; heaps, the first job on top.
   std::vector<std::vector<Front>> fronts_by_queue() const;
@@ -61,7 +64,7 @@ class Pass {
   Tried place_within_quota(const JobRecord& record, const Filter* among);
   std::optional<place::Found> place_gang(const JobRecord& record, place::GangNeed need, const Filter& among);
   Attempt keep_promises(const JobRecord& record, Attempt attempt);
-  void start(const JobRecord& record, place::Found found);
+  void start(const JobRecord& record, place::Found found, Yields yields);
 
   internal::DecisionLog& log_;
   State& state_;
@@ -105,7 +108,7 @@ void Pass::replace_lost() {
   for (const model::JobId id : waiting) {
     const JobRecord& record = *state_.jobs().find(id);
     if (auto found = gang::complete_gang(state_, record)) {
-      start(record, *std::move(found));
+      start(record, *std::move(found), record.yields ? Yields::kYes : Yields::kNo);
     } else {
       state_.note_no_replacement(id);
     }
@@ -138,7 +141,7 @@ Obstacle Pass::run(model::JobId watched) {
       continue;
     }
     if (!has_claim) {
-      start(record, std::move(*attempt.found));
+      start(record, std::move(*attempt.found), attempt.yields);
     }
     if (front.order.job == watched) {
       return attempt.obstacle;
@@ -150,8 +153,27 @@ Obstacle Pass::run(model::JobId watched) {
     order.charged(*leaf);
     if (heap.empty()) order.remove(*leaf);
   }
+  if (!state_.yielding().empty()) {
+    (void)promises_.first();
+  }
   promises_.settle();
+  take_yielded();
   return {};
+}
+
+// A promise that was made in this walk may be one that jobs yield to already.
+void Pass::take_yielded() {
+  std::vector<model::JobId> promised;
+  for (const auto& [id, entry] : state_.booked()) {
+    promised.push_back(id);
+  }
+  for (const model::JobId id : promised) {
+    const JobRecord& record = *state_.jobs().find(id);
+    const ClassKey key = state_.class_of(record);
+    if (!state_.yielding().empty() && record.booking != nullptr && state_.pending().contains(key)) {
+      (void)preempt_for(record, key);
+    }
+  }
 }
 
 Pass::Attempt Pass::try_job(const JobRecord& record, const ClassKey& key) {
@@ -178,19 +200,35 @@ Obstacle delays(const Promise& promise) {
           .head_start_ms = start_ms == 0 ? std::nullopt : std::optional(start_ms)};
 }
 
-// Where it would delay a promised job it is tried once more, outside of that job's domain.
+// It can be stopped as soon as it runs.
+bool can_yield(const State& state, const JobRecord& record) {
+  const Policy& policy = state.policy();
+  return policy.may_backfill_yield && record.request().is_preemptible && record.request().min_run_time_ms == 0 &&
+         (record.evicted_ms == 0 || record.evicted_ms + policy.eviction_interval_ms <= state.now_ms());
+}
+
+// Where it would delay a promised job it is tried once more, outside of that job's domain; then it may start on
+// condition that it makes room.
 Pass::Attempt Pass::keep_promises(const JobRecord& record, Attempt attempt) {
   const Promise* first = promises_.first();
   if (first == nullptr) {
     return attempt;
   }
+  std::optional<place::Found> best;
   Filter away;
   while (const Promise* delayed = promises_.admit(record, attempt.found->placement)) {
+    if (!best.has_value()) {
+      best = std::move(attempt.found);
+    }
     away = place::both_of(std::move(away), delayed->outside);
     const bool is_everywhere = delayed->domain->size() == state_.nodes().size();
     attempt.found = is_everywhere ? std::nullopt : place_within_quota(record, &away).found;
     if (!attempt.found.has_value()) {
-      return {.obstacle = delays(*delayed)};
+      if (!can_yield(state_, record)) {
+        return {.obstacle = delays(*delayed)};
+      }
+      best->where += fmt::format("; backfilled, makes room when job {} can start", delayed->job.value);
+      return {.found = std::move(best), .yields = Yields::kYes};
     }
   }
   attempt.found->where += fmt::format("; backfilled, job {} is not delayed", first->job.value);
@@ -272,10 +310,18 @@ std::optional<place::Found> Pass::place_gang(const JobRecord& record, place::Gan
 
 // Cards of others are claimed for it, and those who hold them are stopping.
 bool Pass::preempt_for(const JobRecord& record, const ClassKey& key) {
-  if (state_.pending().find(key)->no_plan_version == state_.plan_version() || !preempt::may_preempt(state_, record)) {
+  if (state_.pending().find(key)->no_plan_version == state_.plan_version()) {
     return false;
   }
-  const std::optional<preempt::Plan> plan = preempt::find_plan(state_, record);
+  const bool has_right = preempt::may_preempt(state_, record);
+  const bool is_yielded_to = preempt::may_take_yielded(state_, record);
+  if (!has_right && !is_yielded_to) {
+    return false;
+  }
+  std::optional<preempt::Plan> plan = has_right ? preempt::find_plan(state_, record) : std::nullopt;
+  if (!plan.has_value() && is_yielded_to) {
+    plan = preempt::find_yielded(state_, record);
+  }
   if (!plan.has_value()) {
     state_.note_no_plan(key);
     return false;
@@ -284,10 +330,11 @@ bool Pass::preempt_for(const JobRecord& record, const ClassKey& key) {
   return true;
 }
 
-void Pass::start(const JobRecord& record, place::Found found) {
+void Pass::start(const JobRecord& record, place::Found found, Yields yields) {
   log_.emit(Place{.attempt = {.job = record.id(), .number = record.attempt + 1},
                   .placement = std::move(found.placement),
-                  .reason = std::move(found.where)});
+                  .reason = std::move(found.where),
+                  .yields = yields == Yields::kYes});
 }
 
 }  // namespace

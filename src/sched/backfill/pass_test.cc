@@ -14,8 +14,11 @@ using testing::job;
 using testing::kMinute;
 using testing::limited;
 
+/// Who would delay a promised job waits; yield_test.cc has the other way.
+const Policy kStrict = {.may_backfill_yield = false};
+
 TEST(Backfill, LetsAShortJobPassThatEndsBeforeTheHeadCanStart) {
-  Host host(cluster().cards(2).build());
+  Host host(cluster().cards(2).build(), kStrict);
   host.submit(limited(job(1, 1, 1000), 60 * kMinute));
   host.start(1);
   host.submit(job(2, 1, 2000));
@@ -41,7 +44,7 @@ TEST(Backfill, LetsALongJobPassThatTakesNothingTheHeadNeeds) {
 }
 
 TEST(Backfill, StopsTrustingTimeLimitsWhenTheHeadHasWaitedLong) {
-  Host host(cluster().cards(2).build(), {.backfill_patience_ms = 10 * kMinute});
+  Host host(cluster().cards(2).build(), {.backfill_patience_ms = 10 * kMinute, .may_backfill_yield = false});
   host.submit(limited(job(1, 1, 1000), 60 * kMinute));
   host.start(1);
   host.submit(job(2, 1, 2000));
@@ -54,7 +57,7 @@ TEST(Backfill, StopsTrustingTimeLimitsWhenTheHeadHasWaitedLong) {
 }
 
 TEST(Backfill, KeepsJobsWithoutLimitFromTakingTheNextFreeCard) {
-  Host host(cluster().cards(2).build());
+  Host host(cluster().cards(2).build(), kStrict);
   host.submit(job(1, 1, 1000));
   host.submit(job(2, 1, 2000));
   host.submit(job(3, 1, 1000));
@@ -64,7 +67,7 @@ TEST(Backfill, KeepsJobsWithoutLimitFromTakingTheNextFreeCard) {
 }
 
 TEST(Backfill, LetsLimitedJobsPassWhileTheHeadsStartIsUnknown) {
-  Host host(cluster().cards(2).build());
+  Host host(cluster().cards(2).build(), kStrict);
   host.submit(job(1, 1, 1000));
   host.submit(job(2, 1, 2000));
   host.submit(limited(job(3, 1, 1000), kMinute));
@@ -75,7 +78,7 @@ TEST(Backfill, LetsLimitedJobsPassWhileTheHeadsStartIsUnknown) {
 }
 
 TEST(Backfill, AnEndlessStreamOfSmallJobsDoesNotStarveALargeOne) {
-  Host host(cluster().nodes(2).cards(4).build());
+  Host host(cluster().nodes(2).cards(4).build(), kStrict);
   std::uint64_t next = 1;
   std::vector<std::uint64_t> running;
   const auto submit_small = [&] {

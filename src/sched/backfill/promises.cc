@@ -70,12 +70,13 @@ const Forecast& Promises::forecast() {
   return *forecast_;
 }
 
-// All that ran before it waited ends some day; what came later without a limit may stay.
-place::FreeMap Promises::idle_but_newcomers(TimeMs since_ms) {
+// All that ran before it waited ends some day; what came later without a limit may stay, unless it makes room.
+place::FreeMap Promises::idle_but_newcomers(const JobRecord& job) {
+  const TimeMs since_ms = waiting_since(job);
   place::FreeMap map = state_.idle();
   for (const auto& [id, nothing] : state_.live()) {
     const JobRecord& record = *state_.jobs().find(id);
-    if (record.request().time_limit_ms == 0 && record.placed_ms >= since_ms &&
+    if (record.request().time_limit_ms == 0 && !internal::yields_to(record, job) && record.placed_ms >= since_ms &&
         record.state != model::JobState::kStopping) {
       map.claim(record.granted->placement);
     }
@@ -199,7 +200,7 @@ std::optional<Booking> Promises::make(const JobRecord& job) {
   if (const auto start = earliest(job, {})) {
     return booking_of(start->plan, start->at_ms, slips);
   }
-  auto plan = place_smallest(state_, job, idle_but_newcomers(waiting_since(job)), bounds);
+  auto plan = place_smallest(state_, job, idle_but_newcomers(job), bounds);
   if (!plan.has_value()) {
     plan = place_smallest(state_, job, state_.idle(), bounds);
   }
@@ -227,7 +228,7 @@ void Promises::bound(Promise& promise) {
 void Promises::foresee(Promise& promise) {
   const JobRecord& job = *state_.jobs().find(promise.job);
   const TimeMs start_ms = promise.booking.start_ms;
-  promise.future = start_ms != 0 ? forecast().at(start_ms) : idle_but_newcomers(promise.waiting_since_ms);
+  promise.future = start_ms != 0 ? forecast().at(start_ms, job) : idle_but_newcomers(job);
   bound(promise);
   promise.can_fit = fits(state_, job, *promise.future, promise.bounds);
 }

@@ -61,7 +61,7 @@ class Promises {
   std::vector<model::NodeId> nodes_against(const internal::JobRecord& job, TimeMs at_ms) const;
   bool is_still_unknown(const internal::JobRecord& job) const;
   std::optional<Forecast::Start> earliest(const internal::JobRecord& job, const std::optional<place::Vicinity>& within);
-  place::FreeMap idle_but_newcomers(TimeMs since_ms);
+  place::FreeMap idle_but_newcomers(const internal::JobRecord& job);
   std::optional<internal::Booking> renew(const internal::JobRecord& job);
   std::optional<internal::Booking> renew_start(const internal::JobRecord& job);
   std::optional<internal::Booking> make(const internal::JobRecord& job);

@@ -108,6 +108,12 @@ TEST(FairShare, RemembersWhatAQueueUsedAndForgetsItByHalves) {
   host.submit(in_queue(job(2, 1, 2000), "a"));
   host.submit(in_queue(job(3, 1, 2000), "b"));
   EXPECT_EQ(next_started(host, 1), 3U);
+  Policy shorter = policy;
+  shorter.fair_share_half_life_ms = 1'800'000;
+  const std::int64_t mean = past();
+  host.send(PolicyChanged{.policy = shorter});
+  EXPECT_NEAR(past(), mean, 1) << "the mean stays, it only fades faster from here on";
+  host.send(PolicyChanged{.policy = policy});
   const std::int64_t before = past();
   host.tick_at(host.now_ms + 3'600'000);
   EXPECT_NEAR(past(), before / 2, 1'000);

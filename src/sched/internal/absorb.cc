@@ -170,6 +170,11 @@ struct EventChecker {
                ? Result<void>{}
                : make_error(ErrorCode::kNotFound, fmt::format("no reservation \"{}\"", e.name));
   }
+  Result<void> operator()(const PolicyChanged& e) const {
+    return is_sane(e.policy)
+               ? Result<void>{}
+               : make_error(ErrorCode::kInvalidArgument, "a time or weight of the policy is out of range");
+  }
 };
 
 void note_exit(JobRecord& record, const TaskExited& e) {
@@ -278,6 +283,11 @@ struct Absorber {
     return true;
   }
 
+  bool operator()(const PolicyChanged& e) const {
+    state.set_policy(e.policy);
+    return true;
+  }
+
   // Of an attempt that ended of its own accord: how long jobs of this queue run.
   void note_run_time(const JobRecord& record) const {
     const bool is_own_end = record.has_succeeded || (record.failure.has_value() &&
@@ -311,6 +321,7 @@ struct Absorber {
       if (kept.tasks.size() != record.kept->granted.placement.tasks.size()) {
         record.kept =
             kept.tasks.empty() ? nullptr : make_kept(std::move(kept), record.kept->until_ms, record.kept->gang_tasks);
+        record.yields = record.yields && record.kept != nullptr;
         state.put_job(std::move(record));
       }
     }

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/check.h"
 #include "sched/internal/state.h"
 #include "sched/place/free_part.h"
 
@@ -40,6 +41,38 @@ void State::restore_history(const std::string& queue, const fairshare::History& 
   QueueEntry& entry = *queues_.find_for_write(queue);
   entry.account.history = history;
   rehash_queue(entry);
+}
+
+// Uses so far keep their mean; what is counted from here on goes by the new rules.
+void State::set_policy(Policy policy) {
+  CHECK(is_sane(policy), "a policy was not checked");
+  for (const auto& [id, record] : jobs_) {
+    if (const auto timer = timer_of(policy_, record, now_ms_)) timers_.erase({*timer, id});
+    if (const auto protection = protection_of(policy_, record, now_ms_)) protections_.erase({*protection, id});
+  }
+  const fairshare::Wide old_weight = decay_->weight_at(fairshare::epoch_of(now_ms_));
+  policy_ = std::move(policy);
+  decay_ = std::make_shared<const fairshare::Decay>(policy_.fair_share_half_life_ms);
+  const fairshare::Wide new_weight = decay_->weight_at(fairshare::epoch_of(now_ms_));
+  for (const auto& [name, entry] : queues_) {
+    fairshare::Account& account = queues_.find_for_write(name)->account;
+    fairshare::accrue(account.history, account.rate, now_ms_);
+    account.history.settled = account.history.settled / old_weight * new_weight;
+    account.rate = 0;
+  }
+  for (const auto& [id, record] : jobs_) {
+    if (const auto timer = timer_of(policy_, record, now_ms_)) timers_.put({*timer, id}, {});
+    if (const auto protection = protection_of(policy_, record, now_ms_)) protections_.put({*protection, id}, {});
+    if (const Granted* granted = record.occupied()) {
+      queues_.find_for_write(record.request().queue)->account.rate +=
+          granted->milli_cards * chip_weight(policy_, granted->placement.chip);
+    }
+  }
+  for (const auto& [name, entry] : queues_) {
+    rehash_queue(*queues_.find_for_write(name));
+  }
+  ++capacity_version_;
+  ++plan_version_;
 }
 
 // The tree changed: who pays for what is counted anew.

@@ -60,6 +60,17 @@ ClassKey State::class_of(const JobRecord& record) const {
   return {.hash = hash, .shape = std::make_shared<const std::string>(out.take())};
 }
 
+PendingKey order_of(const JobRecord& record) {
+  return {.negated_priority = -std::int64_t{record.request().priority},
+          .submitted_ms = record.submitted_ms,
+          .job = record.id()};
+}
+
+bool yields_to(const JobRecord& record, const JobRecord& promised) {
+  return record.yields && !record.is_ending() &&
+         (record.request().queue != promised.request().queue || order_of(promised) < order_of(record));
+}
+
 template <class Change>
 void State::reclassify(const std::vector<model::JobId>& pending, Change change) {
   for (const model::JobId id : pending) {

@@ -17,7 +17,8 @@ namespace busbar::sched::internal {
 ///   1  first
 ///   2  the tree of queues, with what they used; preemption
 ///   3  what a gang keeps after a failure, gang sizes, anti-affinity; promises and reservations; run times
-inline constexpr std::uint32_t kFormatVersion = 3;
+///   4  backfilled jobs that make room for promised ones; changes of the policy
+inline constexpr std::uint32_t kFormatVersion = 4;
 
 /// The one binary form of the core's values: journal records, snapshots and object hashes all use it, so a field that
 /// is added here is in all three. Readers are safe on any bytes: an enumerator out of range or a count beyond the input

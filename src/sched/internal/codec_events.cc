@@ -65,6 +65,7 @@ struct EventWriter {
   void operator()(const Tick&) const {}
   void operator()(const ReservationMade& e) const { encode(out, e.reservation); }
   void operator()(const ReservationCancelled& e) const { out.text(e.name); }
+  void operator()(const PolicyChanged& e) const { encode(out, e.policy); }
 };
 
 NodeStateChanged decode_node_state(FieldReader& in) {
@@ -120,8 +121,10 @@ EventBody decode_body(FieldReader& in) {
       return Tick{};
     case 12:
       return ReservationMade{.reservation = decode_reservation(in)};
-    default:
+    case 13:
       return ReservationCancelled{.name = in.text()};
+    default:
+      return PolicyChanged{.policy = decode_policy(in)};
   }
 }
 
@@ -132,6 +135,7 @@ struct DecisionWriter {
     encode_attempt(out, d.attempt);
     encode(out, d.placement);
     out.text(d.reason);
+    out.boolean(d.yields);
   }
   void operator()(const Stop& d) const {
     encode_attempt(out, d.attempt);
@@ -185,6 +189,7 @@ Place decode_place(FieldReader& in) {
   d.attempt = decode_attempt(in);
   d.placement = decode_placement(in);
   d.reason = in.text();
+  d.yields = in.format() >= 4 && in.raw().boolean();
   return d;
 }
 

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "sched/internal/codec.h"
+#include "sched/internal/state.h"
 
 // What an operator sets: the policy and the queues, and what queues have used.
 namespace busbar::sched::internal {
@@ -49,6 +50,7 @@ void encode(BinaryWriter& out, const Policy& policy) {
   out.zigzag(policy.claim_timeout_ms);
   out.zigzag(policy.hold_ms);
   out.varint(policy.max_reservations);
+  out.boolean(policy.may_backfill_yield);
   out.varint(policy.chip_weights.size());
   for (const auto& [chip, weight] : policy.chip_weights) {
     out.text(chip);
@@ -72,6 +74,9 @@ Policy decode_policy(FieldReader& in) {
       policy.hold_ms = in.raw().zigzag();
       policy.max_reservations = in.number32();
     }
+    if (in.format() >= 4) {
+      policy.may_backfill_yield = in.raw().boolean();
+    }
     policy.chip_weights.clear();
     for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
       std::string chip = in.text();
@@ -79,6 +84,16 @@ Policy decode_policy(FieldReader& in) {
     }
   }
   return policy;
+}
+
+bool is_sane(const Policy& policy) {
+  return is_sane_time(policy.start_deadline_ms) && is_sane_time(policy.retry_backoff_base_ms) &&
+         is_sane_time(policy.retry_backoff_max_ms) && is_sane_time(policy.backfill_patience_ms) &&
+         is_sane_time(policy.fair_share_half_life_ms) && is_sane_time(policy.checkpoint_credit_ms) &&
+         is_sane_time(policy.eviction_interval_ms) && is_sane_time(policy.claim_timeout_ms) &&
+         is_sane_time(policy.hold_ms) &&
+         std::none_of(policy.chip_weights.begin(), policy.chip_weights.end(),
+                      [](const auto& chip) { return chip.second > 1'000'000; });
 }
 
 void encode(BinaryWriter& out, const model::Queue& queue) {

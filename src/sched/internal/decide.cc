@@ -94,6 +94,7 @@ class Decider {
   void operator()(const Tick&) {}
   void operator()(const ReservationMade&) {}
   void operator()(const ReservationCancelled&) {}
+  void operator()(const PolicyChanged&) {}
 
   /// True: a claim or a hold was given up, so waiting jobs may be able to start.
   bool end_overdue() {

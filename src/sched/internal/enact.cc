@@ -11,6 +11,7 @@ namespace {
 
 void clear_attempt(JobRecord& record) {
   record.granted.reset();
+  record.yields = false;
   record.placed_ms = 0;
   record.started_ms = 0;
   record.saved_ms = 0;
@@ -40,6 +41,7 @@ struct Enacter {
     record.state = model::JobState::kStarting;
     record.attempt = d.attempt.number;
     record.placed_ms = state.now_ms();
+    record.yields = d.yields;
     record.granted = make_granted(d.placement, d.reason);
     record.exited.assign(d.placement.tasks.size(), 0);
     state.put_job(std::move(record));
@@ -55,11 +57,13 @@ struct Enacter {
   }
   void operator()(const Requeue& d) const {
     JobRecord record = *state.jobs().find(d.job);
+    const bool yields = record.yields;
     clear_attempt(record);
     record.state = model::JobState::kQueued;
     record.not_before_ms = d.not_before_ms;
     record.excluded = d.excluded;
     if (d.hold_until_ms > 0) {
+      record.yields = yields;
       record.kept = make_kept(d.held, d.hold_until_ms, d.gang_tasks);
     }
     if (d.because == model::ExitClass::kInfrastructure) {
@@ -78,6 +82,7 @@ struct Enacter {
     record.claim.reset();
     record.claim_until_ms = 0;
     record.kept.reset();
+    record.yields = false;
     record.booking.reset();
     state.put_job(std::move(record));
   }
@@ -97,6 +102,7 @@ struct Enacter {
   void operator()(const EndHold& d) const {
     JobRecord record = *state.jobs().find(d.job);
     record.kept.reset();
+    record.yields = false;
     state.put_job(std::move(record));
   }
 };
@@ -114,6 +120,9 @@ struct DecisionChecker {
       if (d.placement.tasks[i].rank != i) {
         return fmt::format("task {} of attempt {} has another rank", i, d.attempt.to_string());
       }
+    }
+    if (d.yields && !record->request().is_preemptible) {
+      return fmt::format("attempt {} would yield, but its job is not preemptible", d.attempt.to_string());
     }
     if (d.placement.tasks.empty() || !state.queues().contains(record->request().queue) ||
         !(record->claim ? record->claim->placement == d.placement && state.can_start_claim(record->id())

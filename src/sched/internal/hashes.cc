@@ -93,6 +93,7 @@ std::uint64_t hash_job(const JobRecord& record) {
   out.u64(record.kept ? record.kept->hash : 0);
   encode(out, record.booking.get());
   out.u64(record.granted ? record.granted->hash : 0);
+  out.boolean(record.yields);
   out.zigzag(record.placed_ms);
   out.zigzag(record.started_ms);
   out.boolean(record.is_ready);

@@ -64,6 +64,7 @@ void encode_record(BinaryWriter& out, const JobRecord& record) {
     encode(out, record.granted->placement);
     out.text(record.granted->reason);
   }
+  out.boolean(record.yields);
   out.zigzag(record.placed_ms);
   out.zigzag(record.started_ms);
   out.boolean(record.is_ready);
@@ -88,6 +89,7 @@ void decode_attempt_fields(FieldReader& in, JobRecord& record) {
     model::Placement placement = decode_placement(in);
     record.granted = make_granted(std::move(placement), in.text());
   }
+  record.yields = in.format() >= 4 && in.raw().boolean();
   record.placed_ms = in.raw().zigzag();
   record.started_ms = in.raw().zigzag();
   record.is_ready = in.raw().boolean();
@@ -213,7 +215,8 @@ bool makes_sense(const State& state, const JobRecord& record) {
                         (is_queued && is_sane_time(record.kept->until_ms) && holds_ranks_of_a_gang(*record.kept) &&
                          state.free_map().can_claim(record.kept->granted.placement));
   const bool can_book = record.booking == nullptr || (is_queued && is_possible(state, *record.booking));
-  if (!can_hold || !can_book) {
+  const bool can_yield = !record.yields || (request.is_preemptible && record.occupied() != nullptr);
+  if (!can_hold || !can_book || !can_yield) {
     return false;
   }
   if (record.granted == nullptr) {
@@ -281,16 +284,6 @@ Result<void> decode_jobs(FieldReader& in, State& state) {
     }
   }
   return put_in_order(state, std::move(records));
-}
-
-bool is_sane(const Policy& policy) {
-  return is_sane_time(policy.start_deadline_ms) && is_sane_time(policy.retry_backoff_base_ms) &&
-         is_sane_time(policy.retry_backoff_max_ms) && is_sane_time(policy.backfill_patience_ms) &&
-         is_sane_time(policy.fair_share_half_life_ms) && is_sane_time(policy.checkpoint_credit_ms) &&
-         is_sane_time(policy.eviction_interval_ms) && is_sane_time(policy.claim_timeout_ms) &&
-         is_sane_time(policy.hold_ms) &&
-         std::none_of(policy.chip_weights.begin(), policy.chip_weights.end(),
-                      [](const auto& chip) { return chip.second > 1'000'000; });
 }
 
 }  // namespace

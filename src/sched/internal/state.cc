@@ -16,6 +16,7 @@ struct State::Spot {
   bool is_blocked = false;
   bool is_live = false;    ///< Holds cards.
   bool is_ending = false;  ///< Holds cards, but not for long.
+  bool is_yielding = false;
   const Granted* occupied = nullptr;
   std::optional<TimeMs> timer = {};
   std::optional<TimeMs> protection = {};
@@ -117,6 +118,16 @@ TimeMs protected_until(const Policy& policy, const JobRecord& record) {
   const TimeMs from_ms = record.started_ms > 0 ? record.started_ms : record.placed_ms;
   const TimeMs evicted_until_ms = record.evicted_ms > 0 ? record.evicted_ms + policy.eviction_interval_ms : from_ms;
   return std::max(from_ms + record.request().min_run_time_ms, evicted_until_ms);
+}
+
+std::optional<TimeMs> protection_of(const Policy& policy, const JobRecord& record, TimeMs now_ms) {
+  TimeMs until_ms = now_ms;
+  if (record.granted != nullptr && record.request().is_preemptible && !record.stop.has_value()) {
+    until_ms = protected_until(policy, record);
+  } else if (record.state == model::JobState::kQueued && record.evicted_ms > 0) {
+    until_ms = record.evicted_ms + policy.eviction_interval_ms;
+  }
+  return until_ms > now_ms ? std::optional(until_ms) : std::nullopt;
 }
 
 std::optional<TimeMs> State::next_wakeup() const {
@@ -271,16 +282,15 @@ void State::note_no_replacement(model::JobId id) {
 }
 
 State::Spot State::spot_of(const JobRecord& record) const {
-  const bool is_evictable = record.granted != nullptr && record.request().is_preemptible && !record.stop.has_value();
-  const TimeMs protected_ms = is_evictable ? protected_until(policy_, record) : now_ms_;
   return {.is_pending = record.state == model::JobState::kQueued && record.claim == nullptr && record.kept == nullptr &&
                         record.not_before_ms <= now_ms_ && dependencies_met(*this, record.request()),
           .is_blocked = record.state == model::JobState::kBlocked,
           .is_live = record.granted != nullptr,
           .is_ending = record.is_ending(),
+          .is_yielding = record.granted != nullptr && record.yields && !record.is_ending(),
           .occupied = record.occupied(),
           .timer = timer_of(policy_, record, now_ms_),
-          .protection = protected_ms > now_ms_ ? std::optional(protected_ms) : std::nullopt};
+          .protection = protection_of(policy_, record, now_ms_)};
 }
 
 void State::move_indexes(const JobRecord* before, const JobRecord* after) {
@@ -331,6 +341,11 @@ void State::move_indexes(const JobRecord* before, const JobRecord* after) {
       live_.erase(before->id());
     }
   }
+  if (old_spot.is_yielding && !new_spot.is_yielding) {
+    yielding_.erase(before->id());
+  } else if (!old_spot.is_yielding && new_spot.is_yielding) {
+    yielding_.put(after->id(), {});
+  }
   index_waiting_rights(before, after);
   if (old_spot.occupied != new_spot.occupied) {
     charge(before == nullptr ? *after : *before, old_spot.occupied, new_spot.occupied);
@@ -343,9 +358,7 @@ void State::move_indexes(const JobRecord* before, const JobRecord* after) {
 
 void State::index_pending(const JobRecord& record, bool is_in) {
   const ClassKey key = class_of(record);
-  const PendingKey order = {.negated_priority = -std::int64_t{record.request().priority},
-                            .submitted_ms = record.submitted_ms,
-                            .job = record.id()};
+  const PendingKey order = order_of(record);
   PendingClass* pending = pending_.find_for_write(key);
   if (is_in) {
     if (pending == nullptr) {

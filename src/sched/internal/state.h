@@ -77,6 +77,7 @@ struct JobRecord {
 
   // Of the current attempt; as new between attempts.
   std::shared_ptr<const Granted> granted = {};
+  bool yields = false;  ///< See Place; also while it keeps cards after a failure.
   TimeMs placed_ms = 0;
   TimeMs started_ms = 0;  ///< 0: not yet.
   TimeMs saved_ms = 0;    ///< Its last checkpoint; 0: none.
@@ -140,6 +141,8 @@ struct PendingKey {
   friend auto operator<=>(const PendingKey&, const PendingKey&) = default;
 };
 
+PendingKey order_of(const JobRecord& record);
+
 /// Jobs that are alike for the scheduler: if one cannot start now, no other of the class can.
 struct ClassKey {
   std::uint64_t hash = 0;
@@ -194,6 +197,8 @@ class State {
   const CowSet<std::pair<TimeMs, model::JobId>>& timers() const { return timers_; }
   const CowSet<model::JobId>& blocked() const { return blocked_; }
   const CowSet<model::JobId>& live() const { return live_; }
+  /// Jobs that hold cards and make room for promised ones.
+  const CowSet<model::JobId>& yielding() const { return yielding_; }
   /// In id order. A part is claimed in free_map().
   const std::vector<Hold>& holds() const { return holds_; }
   /// Everything that the job claims is free now.
@@ -240,6 +245,7 @@ class State {
 
   /// True if jobs may start that could not: a backoff, a reservation, or a protection from eviction ended.
   bool set_now(TimeMs now_ms);
+  void set_policy(Policy policy);
   void put_reservation(model::Reservation reservation);
   void erase_reservation(const std::string& name);
   void put_node(model::Node node);
@@ -313,6 +319,7 @@ class State {
   std::vector<Hold> holds_;
   std::uint64_t plan_version_ = 1;
   CowSet<model::JobId> live_;
+  CowSet<model::JobId> yielding_;
   std::shared_ptr<const fairshare::Tree> tree_;
   std::shared_ptr<const fairshare::Decay> decay_;
   fairshare::CardSums declared_cards_;
@@ -345,6 +352,11 @@ std::optional<TimeMs> timer_of(const Policy& policy, const JobRecord& record, Ti
 
 /// Until when the job, which holds cards, may not be evicted.
 TimeMs protected_until(const Policy& policy, const JobRecord& record);
+/// When that matters next to those who wait: the job may be evicted, or (one that was) may yield again.
+std::optional<TimeMs> protection_of(const Policy& policy, const JobRecord& record, TimeMs now_ms);
+
+/// Its times are within reason.
+bool is_sane(const Policy& policy);
 
 /// What a card of the chip counts in use over time, in thousandths.
 std::int64_t chip_weight(const Policy& policy, std::string_view chip);
@@ -354,6 +366,10 @@ std::vector<model::Queue> queues_of(const State& state);
 
 /// What other jobs may name in `avoid` to keep away from this one.
 std::vector<std::string> tags_of(const JobRequest& request);
+
+/// A job that was backfilled on that condition makes room for promised jobs that it passed: all but those of its own
+/// queue that are behind it.
+bool yields_to(const JobRecord& record, const JobRecord& promised);
 
 /// Its nodes exist, in rising order, and its time makes sense.
 bool is_possible(const State& state, const Booking& booking);

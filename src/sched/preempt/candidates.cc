@@ -44,6 +44,13 @@ class Entitlement {
   std::optional<fairshare::Standing> standing_;
 };
 
+std::vector<Candidate> cheapest_first(std::vector<Candidate> candidates) {
+  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    return std::tuple(a.lost, a.record->id()) < std::tuple(b.lost, b.record->id());
+  });
+  return candidates;
+}
+
 }  // namespace
 
 std::vector<const JobRecord*> ending_jobs(const State& state) {
@@ -96,10 +103,18 @@ std::vector<Candidate> candidates_for(const State& state, const JobRecord& job, 
       candidates.push_back({.record = record, .lost = lost_work(state, *record)});
     }
   }
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return std::tuple(a.lost, a.record->id()) < std::tuple(b.lost, b.record->id());
-  });
-  return candidates;
+  return cheapest_first(std::move(candidates));
+}
+
+std::vector<Candidate> yielding_candidates(const State& state, const JobRecord& job) {
+  std::vector<Candidate> candidates;
+  for (const auto& [id, nothing] : state.yielding()) {
+    const JobRecord* record = state.jobs().find(id);
+    if (may_be_stopped(state, *record) && internal::yields_to(*record, job)) {
+      candidates.push_back({.record = record, .lost = lost_work(state, *record)});
+    }
+  }
+  return cheapest_first(std::move(candidates));
 }
 
 }  // namespace busbar::sched::preempt

@@ -22,6 +22,9 @@ std::vector<const internal::JobRecord*> ending_jobs(const internal::State& state
 std::vector<Candidate> candidates_for(const internal::State& state, const internal::JobRecord& job,
                                       std::string_view chip, std::int64_t milli, const fairshare::Freed& freed);
 
+/// The jobs that yield to this one and may be stopped now, cheapest first.
+std::vector<Candidate> yielding_candidates(const internal::State& state, const internal::JobRecord& job);
+
 /// The queues at or above the job's own whose guarantee holds the gang beside what they use already.
 std::vector<std::uint32_t> entitled_levels(const internal::State& state, const std::string& queue,
                                            std::string_view chip, std::int64_t milli, const fairshare::Freed& freed);

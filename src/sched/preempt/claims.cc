@@ -34,6 +34,10 @@ std::string claim_reason(const Plan& plan) {
 
 std::string stop_detail(const JobRecord& job, const JobRecord& victim) {
   const JobRequest& request = job.request();
+  if (job.booking != nullptr && victim.yields) {
+    return fmt::format("for job {}, which was promised a start; this one was backfilled on condition of making room",
+                       request.id.value);
+  }
   if (victim.request().queue == request.queue) {
     return fmt::format("for job {} of higher priority ({} over {})", request.id.value, request.priority,
                        victim.request().priority);

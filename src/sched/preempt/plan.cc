@@ -15,6 +15,7 @@ namespace {
 
 using internal::JobRecord;
 using internal::State;
+using Filter = std::shared_ptr<const place::NodeFilter>;
 
 /// Trials of single victims, and of sets of few candidates: they bound the cost of a plan.
 constexpr std::size_t kMaxSingleTrials = 256;
@@ -218,16 +219,17 @@ bool may_preempt(const State& state, const JobRecord& job) {
   });
 }
 
-std::optional<Plan> find_plan(State& state, const JobRecord& job) {
-  Trial trial(state, job);
-  const std::shared_ptr<const place::NodeFilter> allowed = gang::nodes_allowed(state, job);
+namespace {
+
+/// The best over the alternatives that the job accepts; `candidates_of(need)` may be stopped for it.
+template <class CandidatesOf>
+std::optional<Plan> cheapest_plan(State& state, const JobRecord& job, Trial& trial, const Filter& allowed,
+                                  CandidatesOf candidates_of) {
   std::optional<Plan> best;
   for (place::GangNeed need : place::needs_of(job.request(), state.free_map())) {
     need.max_tasks = need.min_tasks;
     need.allowed = allowed;
-    Search search(trial, need,
-                  candidates_for(state, job, state.free_map().chip_name(need.task.chip),
-                                 need.task.milli_cards() * need.min_tasks, trial.freed()));
+    Search search(trial, need, candidates_of(need));
     const std::optional<Choice> choice = search.run();
     if (!choice.has_value()) {
       continue;
@@ -238,6 +240,47 @@ std::optional<Plan> find_plan(State& state, const JobRecord& job) {
     }
   }
   return best;
+}
+
+}  // namespace
+
+std::optional<Plan> find_plan(State& state, const JobRecord& job) {
+  Trial trial(state, job);
+  return cheapest_plan(state, job, trial, gang::nodes_allowed(state, job), [&](const place::GangNeed& need) {
+    return candidates_for(state, job, state.free_map().chip_name(need.task.chip),
+                          need.task.milli_cards() * need.min_tasks, trial.freed());
+  });
+}
+
+std::optional<Plan> find_yielded(State& state, const JobRecord& job) {
+  std::vector<model::NodeId> planned;
+  for (const auto& [id, entry] : state.booked()) {
+    const std::vector<model::NodeId>& nodes = state.jobs().find(id)->booking->nodes;
+    if (id != job.id()) planned.insert(planned.end(), nodes.begin(), nodes.end());
+  }
+  Trial trial(state, job);
+  return cheapest_plan(state, job, trial, gang::nodes_allowed(state, job, planned),
+                       [&](const place::GangNeed&) { return yielding_candidates(state, job); });
+}
+
+bool may_take_yielded(const State& state, const JobRecord& job) {
+  if (job.booking == nullptr || state.yielding().empty()) {
+    return false;
+  }
+  std::int64_t milli = 0;
+  for (const auto& [id, nothing] : state.yielding()) {
+    const JobRecord& record = *state.jobs().find(id);
+    milli += internal::yields_to(record, job) ? record.granted->milli_cards : 0;
+  }
+  for (const auto& [chip, declared] : state.declared_cards().chips()) {
+    milli += declared;
+  }
+  for (const std::uint32_t top : state.tree().tops()) {
+    milli -= state.queues().find(state.tree().node(top).name)->account.used.total();
+  }
+  const std::vector<place::GangNeed> needs = place::needs_of(job.request(), state.free_map());
+  return std::any_of(needs.begin(), needs.end(),
+                     [&](const place::GangNeed& need) { return need.task.milli_cards() * need.min_tasks <= milli; });
 }
 
 }  // namespace busbar::sched::preempt

@@ -31,6 +31,12 @@ inline constexpr std::size_t kExactCandidates = 12;
 /// Whether find_plan() could find something, by the queues' accounts alone. Cost: O(levels x chips).
 bool may_preempt(const internal::State& state, const internal::JobRecord& job);
 
+/// The cheapest plan for a job that is promised a start, at the cost of jobs that yield (Place::yields) and may be
+/// evicted now. It keeps off what is planned for other promised jobs. Cost as above, of the jobs that yield.
+std::optional<Plan> find_yielded(internal::State& state, const internal::JobRecord& job);
+/// Whether find_yielded() could find something, by counts of cards. Cost: O(queues + jobs that yield).
+bool may_take_yielded(const internal::State& state, const internal::JobRecord& job);
+
 /// Claims the plan's cards for the job and stops the victims.
 void carry_out(internal::DecisionLog& log, const internal::JobRecord& job, const Plan& plan);
 
