@@ -322,6 +322,20 @@ Result<LoadedConfig> load_config_with_origins(const ConfigSources& sources) {
   return loaded;
 }
 
+sched::Policy policy_of(const ServerConfig& config) {
+  sched::Policy policy;
+  policy.start_deadline_ms = config.sched_start_deadline_ms;
+  policy.hold_ms = config.sched_hold_ms;
+  policy.max_reservations = static_cast<std::uint32_t>(config.sched_max_promises);
+  policy.backfill_patience_ms = config.sched_backfill_patience_ms;
+  policy.may_backfill_yield = config.sched_backfill == "yield";
+  policy.eviction_interval_ms = config.sched_eviction_interval_ms;
+  policy.claim_timeout_ms = config.sched_claim_timeout_ms;
+  policy.checkpoint_credit_ms = config.sched_checkpoint_credit_ms;
+  policy.fair_share_half_life_ms = config.sched_half_life_ms;
+  return policy;
+}
+
 Result<ServerConfig> load_config(const ConfigSources& sources) {
   TRY_ASSIGN(LoadedConfig loaded, load_config_with_origins(sources));
   return std::move(loaded.config);

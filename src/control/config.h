@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "model/cluster.h"
+#include "sched/policy.h"
 
 namespace busbar::control {
 
@@ -62,11 +63,25 @@ struct ServerConfig {
   std::int64_t service_scale_down_after_ms = 60'000;
   std::string gateway_url = "http://127.0.0.1:7780";
 
+  // Scheduling: sched::Policy, docs/scheduling.md.
+  std::int64_t sched_start_deadline_ms = sched::Policy{}.start_deadline_ms;
+  std::int64_t sched_hold_ms = sched::Policy{}.hold_ms;
+  std::int64_t sched_max_promises = sched::Policy{}.max_reservations;
+  std::int64_t sched_backfill_patience_ms = sched::Policy{}.backfill_patience_ms;
+  std::string sched_backfill = "yield";  ///< "yield" or "strict".
+  std::int64_t sched_eviction_interval_ms = sched::Policy{}.eviction_interval_ms;
+  std::int64_t sched_claim_timeout_ms = sched::Policy{}.claim_timeout_ms;
+  std::int64_t sched_checkpoint_credit_ms = sched::Policy{}.checkpoint_credit_ms;
+  std::int64_t sched_half_life_ms = sched::Policy{}.fair_share_half_life_ms;
+
   // Queues that are made, or changed, at start.
   std::vector<model::Queue> queues = {};
 
   friend bool operator==(const ServerConfig&, const ServerConfig&) = default;
 };
+
+/// The site's rules that a configuration asks for.
+sched::Policy policy_of(const ServerConfig& config);
 
 /// Where the values come from, each a text that the caller has read.
 struct ConfigSources {

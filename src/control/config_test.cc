@@ -228,6 +228,16 @@ TEST(Config, AddressAndPortWinOverListenInTheSameFile) {
   EXPECT_EQ(config.port, 9);
 }
 
+TEST(Config, SetsTheRulesOfTheScheduler) {
+  EXPECT_EQ(policy_of(load_or_die(file_sources(""))), sched::Policy{}) << "the defaults are the core's own";
+  const sched::Policy policy = policy_of(load_or_die(file_sources(
+      "sched_hold = \"2m\"\nsched_max_promises = 3\nsched_backfill = \"strict\"\nsched_half_life = \"7d\"\n")));
+  EXPECT_EQ(policy.hold_ms, 120'000);
+  EXPECT_EQ(policy.max_reservations, 3U);
+  EXPECT_FALSE(policy.may_backfill_yield);
+  EXPECT_EQ(policy.fair_share_half_life_ms, 7 * std::int64_t{86'400'000});
+}
+
 TEST(Config, FindsItsFileByVariableThenByUser) {
   EXPECT_EQ(default_config_path({}, true), "/etc/busbar/busbar.toml");
   EXPECT_EQ(default_config_path({{"HOME", "/home/ada"}}, false), "/home/ada/.config/busbar/busbar.toml");

@@ -143,7 +143,7 @@ class ControllerTest : public testing::Test {
                                       .listener = *listener_,
                                       .clock = clock_,
                                       .metrics = *metrics_},
-                                     {.snapshot_every_steps = 5});
+                                     options_);
     ASSERT_TRUE(started) << started.error().to_string();
     controller_ = *std::move(started);
   }
@@ -181,6 +181,7 @@ class ControllerTest : public testing::Test {
   os::TestDir dir_;
   os::SystemClock clock_;
   NoSecretsBuilder builder_;
+  LedgerOptions options_{.snapshot_every_steps = 5};
   std::shared_ptr<engine::FakeMachine> machine_ = std::make_shared<engine::FakeMachine>();
   std::unique_ptr<FlakyStore> store_;
   std::unique_ptr<engine::FakeEngine> engine_;
@@ -325,6 +326,25 @@ TEST_F(ControllerTest, KeepsReservedNodesFreeAcrossARestartUntilCancelled) {
     return true;
   }));
   listener_->wait(outcome->jobs.front().id, JobState::kSucceeded);
+}
+
+TEST_F(ControllerTest, TheRulesOfTheConfigurationHoldFromItsStartOn) {
+  const auto hold_ms = [&] {
+    return *ask<std::int64_t>([](Ledger& ledger) -> Result<std::int64_t> { return ledger.core().policy().hold_ms; });
+  };
+  const auto sequence = [&] {
+    return *ask<std::uint64_t>([](Ledger& ledger) -> Result<std::uint64_t> { return ledger.sequence(); });
+  };
+  ASSERT_EQ(hold_ms(), sched::Policy{}.hold_ms);
+  crash();
+  options_.policy.hold_ms = 77'000;
+  boot();
+  EXPECT_EQ(hold_ms(), 77'000);
+  const std::uint64_t before = sequence();
+  crash();
+  boot();
+  EXPECT_EQ(hold_ms(), 77'000);
+  EXPECT_EQ(sequence(), before) << "what holds already is not recorded again";
 }
 
 TEST_F(ControllerTest, RefusesReservationsOfNodesAndQueuesThatDoNotExist) {

@@ -71,6 +71,9 @@ Result<void> Ledger::recover() {
   TRY_ASSIGN(const model::JobId last_job, store_.last_job_id());
   last_job_id_ = last_job.value;
   TRY(recover_services());
+  if (core_.policy() != options_.policy) {
+    TRY(apply(sched::PolicyChanged{.policy = options_.policy}, "config", ""));
+  }
   return apply_configured_queues();
 }
 

@@ -27,6 +27,7 @@ namespace busbar::control {
 struct LedgerOptions {
   std::uint64_t snapshot_every_steps = 1'000;
   std::vector<model::Queue> queues = {};  ///< Of the configuration; made or changed at start.
+  sched::Policy policy = {};              ///< Same.
   /// What names of chips mean; borrowed.
   const chip::Catalogue* catalogue = &chip::builtin_catalogue();
   ServiceOptions services = {};

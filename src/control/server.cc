@@ -119,6 +119,7 @@ Result<void> RunningServer::open() {
                                 .metrics = metrics_},
                                {.snapshot_every_steps = static_cast<std::uint64_t>(config_.snapshot_every_steps),
                                 .queues = config_.queues,
+                                .policy = policy_of(config_),
                                 .catalogue = &dependencies_.catalogue,
                                 .services = {.scale_down_after_ms = config_.service_scale_down_after_ms}}));
   posting_ = controller_.get();
