@@ -126,7 +126,8 @@ void PolicyJobs::preempt(std::size_t job) {
   recorder_.stop(job, now_ms_, {.restart_ms = restart_ms, .lost_ms = lost_ms, .is_preemption = true});
 }
 
-void PolicyJobs::end_due() {
+std::vector<std::size_t> PolicyJobs::end_due() {
+  std::vector<std::size_t> ended;
   while (!endings_.empty() && endings_.begin()->first <= now_ms_) {
     const std::size_t job = endings_.begin()->second;
     const bool is_cut = reaches_limit(job);
@@ -139,10 +140,12 @@ void PolicyJobs::end_due() {
     } else {
       recorder_.finish(job, now_ms_, restart_ms);
     }
+    ended.push_back(job);
   }
   if (now_ms_ >= sampled_ms_ + std::max(kLeastSampleMs, trace_.jobs.back().submit_ms / kSamples)) {
     sample_stranded();
   }
+  return ended;
 }
 
 void PolicyJobs::sample_stranded() {

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "sim/internal/policy_jobs.h"
+#include "sim/learned_order.h"
 
 namespace busbar::sim {
 namespace {
@@ -15,10 +16,11 @@ namespace {
 using internal::PolicyJobs;
 
 constexpr std::uint64_t kProgressEvery = 1000;
-constexpr std::array<std::string_view, 7> kNames = {"fifo", "first-fit", "easy", "fair", "sjf", "srtf", "las"};
+constexpr std::array<std::string_view, 8> kNames = {"fifo", "first-fit", "easy",    "fair",
+                                                    "sjf",  "srtf",      "learned", "las"};
 
 bool is_preemptive(PolicyKind kind) {
-  return kind == PolicyKind::kSrtf || kind == PolicyKind::kLas;
+  return kind == PolicyKind::kSrtf || kind == PolicyKind::kLas || kind == PolicyKind::kLearned;
 }
 
 /// Decides at each submission, end and (for LAS) crossing of the threshold.
@@ -29,8 +31,10 @@ class PolicyRun {
       : trace_(trace),
         policy_(policy),
         control_(control),
+        learned_(trace.queues.size()),
         jobs_(trace, Room(kind, nodes), machine),
-        is_chosen_(trace.jobs.size(), false) {}
+        is_chosen_(trace.jobs.size(), false),
+        crossing_of_(trace.jobs.size(), 0) {}
 
   RunResult run() {
     while (jobs_.finished() < trace_.jobs.size()) {
@@ -39,13 +43,13 @@ class PolicyRun {
         break;
       }
       jobs_.set_now(*next_ms);
-      jobs_.end_due();
+      for (const std::size_t job : jobs_.end_due()) {
+        learned_.learn(trace_.jobs[job].queue, trace_.jobs[job].milli_cards(), jobs_.served_ms(job));
+      }
       while (next_submit_ < trace_.jobs.size() && trace_.jobs[next_submit_].submit_ms <= jobs_.now_ms()) {
         jobs_.submit(next_submit_++);
       }
-      while (!crossings_.empty() && crossings_.top() <= jobs_.now_ms()) {
-        crossings_.pop();
-      }
+      pass_crossings();
       decide();
       report();
     }
@@ -60,9 +64,20 @@ class PolicyRun {
       earlier(trace_.jobs[next_submit_].submit_ms);
     }
     if (!crossings_.empty()) {
-      earlier(crossings_.top());
+      earlier(crossings_.top().first);
     }
     return next_ms;
+  }
+
+  // Those that run on come to the next.
+  void pass_crossings() {
+    while (!crossings_.empty() && crossings_.top().first <= jobs_.now_ms()) {
+      const auto [at_ms, job] = crossings_.top();
+      crossings_.pop();
+      if (jobs_.is_running(job) && crossing_of_[job] == at_ms) {
+        plan_crossing(job);
+      }
+    }
   }
 
   void report() {
@@ -91,6 +106,7 @@ class PolicyRun {
         decide_fair();
         break;
       case PolicyKind::kSrtf:
+      case PolicyKind::kLearned:
       case PolicyKind::kLas:
         break;
     }
@@ -220,6 +236,15 @@ class PolicyRun {
     if (policy_.kind == PolicyKind::kSrtf) {
       return {.first = jobs_.remaining_ms(job), .second = submit_ms, .job = job};
     }
+    if (policy_.kind == PolicyKind::kLearned) {
+      // Whoever runs gives way only to one that is clearly more urgent: a stop costs work and a restart.
+      const std::uint64_t index =
+          learned_.index(trace_.jobs[job].queue, trace_.jobs[job].milli_cards(), jobs_.served_ms(job));
+      const std::uint64_t favour = jobs_.is_running(job) ? policy_.learned_favour : 1;
+      return {.first = -static_cast<std::int64_t>(std::min(index * favour, std::uint64_t{1} << 62)),
+              .second = submit_ms,
+              .job = job};
+    }
     // Within a level, by first start; those that never started, by submission, behind.
     const bool is_demoted = served_card_ms(job) >= policy_.las_threshold_card_ms;
     return {.first = is_demoted ? 1 : 0, .second = is_demoted ? jobs_.first_start_ms(job) : submit_ms, .job = job};
@@ -271,24 +296,32 @@ class PolicyRun {
     return jobs_.served_ms(job) * trace_.jobs[job].milli_cards() / 1000;
   }
 
+  // When its place in the order changes next, if it runs on.
   void plan_crossing(std::size_t job) {
-    if (policy_.kind != PolicyKind::kLas) {
-      return;
+    std::int64_t in_ms = 0;
+    if (policy_.kind == PolicyKind::kLearned) {
+      in_ms = LearnedOrder::next_change_ms(jobs_.served_ms(job)) - jobs_.served_ms(job);
+    } else if (policy_.kind == PolicyKind::kLas && served_card_ms(job) < policy_.las_threshold_card_ms) {
+      const std::int64_t missing = policy_.las_threshold_card_ms - served_card_ms(job);
+      in_ms = missing * 1000 / trace_.jobs[job].milli_cards() + 1;
     }
-    const std::int64_t missing = policy_.las_threshold_card_ms - served_card_ms(job);
-    if (missing > 0) {
-      crossings_.push(jobs_.now_ms() + missing * 1000 / trace_.jobs[job].milli_cards() + 1);
+    if (in_ms > 0) {
+      crossing_of_[job] = jobs_.now_ms() + in_ms;
+      crossings_.emplace(crossing_of_[job], job);
     }
   }
 
   const Trace& trace_;
   const PolicySpec& policy_;
   const RunControl& control_;
+  LearnedOrder learned_;
   PolicyJobs jobs_;
   std::vector<bool> is_chosen_;
   std::size_t next_submit_ = 0;
   std::uint64_t steps_ = 0;
-  std::priority_queue<TimeMs, std::vector<TimeMs>, std::greater<>> crossings_;
+  using Crossing = std::pair<TimeMs, std::size_t>;
+  std::priority_queue<Crossing, std::vector<Crossing>, std::greater<>> crossings_;
+  std::vector<TimeMs> crossing_of_;  ///< The latest planned; earlier ones are of attempts that were stopped.
 };
 
 }  // namespace

@@ -23,6 +23,7 @@ enum class PolicyKind {
   kFair,      ///< The queue that holds the least by its number goes first; EASY's reservation and backfill.
   kSjf,       ///< Clairvoyant: the shortest job first, never stopped.
   kSrtf,      ///< Clairvoyant: the shortest remaining time first, stops others.
+  kLearned,   ///< By what ended before in the same queue and size (LearnedOrder); knows no run times, stops others.
   kLas,       ///< Least attained service in two levels (Tiresias' 2D-LAS, Gu et al. 2019): card time below a threshold.
 };
 std::optional<PolicyKind> policy_kind_from_name(std::string_view name);
@@ -32,6 +33,8 @@ struct PolicySpec {
   PolicyKind kind = PolicyKind::kFifo;
   /// kLas: jobs that were served less come first; card-milliseconds (one card for an hour: 3,600,000).
   std::int64_t las_threshold_card_ms = 3'600'000;
+  /// kLearned: how many times as urgent another must be to stop one that runs.
+  std::uint64_t learned_favour = 4;
 };
 
 /// Runs a load under one of these policies, at the same costs as the core: `machine`. Preemptive ones need

@@ -92,6 +92,19 @@ TEST(PolicyRun, LasStopsJobsThatWereServedEnoughForThoseThatWereNot) {
   EXPECT_NEAR(static_cast<double>(result.jobs[0].end_ms.value()) / kMinute, 40 + 1 + 70, 0.01);
 }
 
+TEST(PolicyRun, LearnedStopsALongJobForOneOfAKindThatEndsSoon) {
+  std::vector<TraceJob> jobs;
+  for (int i = 0; i < 30; ++i) {
+    jobs.push_back(job(10 * i, 5, 8, 1));
+  }
+  jobs.push_back(job(400, 600, 8, 0));
+  jobs.push_back(job(500, 5, 8, 1));
+  const Trace trace = trace_of(std::move(jobs));
+  const RunResult result = run(trace, {PolicyKind::kLearned});
+  EXPECT_EQ(result.jobs[30].preemptions, 1U) << "jobs of queue 1 have ended in five minutes so far";
+  EXPECT_EQ(result.jobs[31].end_ms, 505 * kMinute);
+}
+
 TEST(PolicyRun, EveryPolicyEndsEveryJobAndNeedsTheSameWork) {
   std::uint64_t state = 7;
   const auto roll = [&](std::uint64_t sides) { return static_cast<std::int64_t>(mix64(state++) % sides); };

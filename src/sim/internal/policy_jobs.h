@@ -48,8 +48,8 @@ class PolicyJobs {
   bool try_start(std::size_t job);
   void start(std::size_t job, Spot spot);
   void preempt(std::size_t job);
-  /// Ends what is due by now.
-  void end_due();
+  /// Ends what is due by now; which jobs these are.
+  std::vector<std::size_t> end_due();
 
   RunResult take(std::optional<TimeMs> until_ms, std::string policy);
 
