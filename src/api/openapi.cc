@@ -118,6 +118,9 @@ std::string_view success_status(const Route& route) {
   if (route.operation == Operation::kDemand) {
     return "204";
   }
+  if (route.operation == Operation::kCreateKey) {
+    return "201";
+  }
   return route.operation == Operation::kStopJob ? "202" : "200";
 }
 

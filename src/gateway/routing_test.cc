@@ -1,5 +1,6 @@
 #include <atomic>
 #include <latch>
+#include <map>
 #include <set>
 
 #include "gateway/policy_testing.h"
@@ -285,6 +286,35 @@ TEST_F(GatewayRouting, AReplicaThatFailsItsHealthChecksIsLeftOut) {
   until_seen({"two"});
   is_ill = false;
   until_seen({"one", "two"});
+}
+
+TEST_F(GatewayRouting, TellsHowLongAnswersOfEachRevisionTook) {
+  const Replicas replicas(2);
+  route::Service service{.name = "s", .endpoints = replicas.endpoints()};
+  start({.services = {service}});
+  for (int count = 0; count < 10; ++count) ASSERT_EQ(status_in(get("")), 200);
+  service.endpoints[1].revision = 2;
+  update({.services = {service}});
+  std::map<std::uint32_t, std::uint64_t> finished;
+  std::map<std::uint32_t, std::uint64_t> timed;
+  const auto take = [&] {
+    for (const route::ServiceDemand& demand : gateway_->take_demand().services) {
+      for (const auto& revision : demand.revisions) {
+        finished[revision.revision] += revision.finished;
+        for (const auto& [bucket, count] : revision.latency) {
+          EXPECT_LT(bucket, route::LatencySketch::kBuckets);
+          timed[revision.revision] += count;
+        }
+      }
+    }
+  };
+  for (int count = 0; count < 40; ++count) ASSERT_EQ(status_in(get("")), 200);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (finished[1] + finished[2] < 50 && std::chrono::steady_clock::now() < end) take();
+  EXPECT_EQ(finished[1] + finished[2], 50U);
+  // The ten before there were two revisions have nothing to be compared with.
+  EXPECT_EQ(timed[1] + timed[2], 40U);
+  EXPECT_GT(timed[2], 0U);
 }
 
 TEST_F(GatewayRouting, WorkIsCountedInTokensUntilTheStreamEnds) {
