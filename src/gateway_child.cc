@@ -60,22 +60,23 @@ std::optional<GatewayChild> GatewayChild::take_over(const std::string& state_dir
   return GatewayChild((*json)["url"].as_string(), *std::move(pidfd));
 }
 
-Result<GatewayChild> GatewayChild::start(const std::string& state_dir, const std::string& listen) {
+Result<GatewayChild> GatewayChild::start(const std::string& state_dir, const std::vector<std::string>& flags) {
   if (auto running = take_over(state_dir)) return *std::move(running);
   TRY_ASSIGN(const std::string self, os::read_link("/proc/self/exe"));
   TRY_ASSIGN(os::Pipe out, os::make_pipe());
   const std::string log_file = os::join_path(state_dir, "gateway.log");
   TRY_ASSIGN(const os::UniqueFd log, os::open_file(log_file, O_WRONLY | O_CREAT | O_APPEND, 0640));
-  TRY_ASSIGN(os::Process process,
-             os::Process::spawn(
-                 {.argv = {self, "gateway", "--listen", listen, "--state-dir", state_dir},
-                  .fds = {{.parent_fd = out.write_end.get(), .child_fd = 1}, {.parent_fd = log.get(), .child_fd = 2}},
-                  .is_session_leader = true}));
+  std::vector<std::string> argv = {self, "gateway", "--state-dir", state_dir};
+  argv.insert(argv.end(), flags.begin(), flags.end());
+  TRY_ASSIGN(os::Process process, os::Process::spawn({.argv = argv,
+                                                      .fds = {{.parent_fd = out.write_end.get(), .child_fd = 1},
+                                                              {.parent_fd = log.get(), .child_fd = 2}},
+                                                      .is_session_leader = true}));
   out.write_end.reset();
   const std::string line = read_line(out.read_end.get());
   constexpr std::string_view kReady = "busbar gateway is ready: ";
   if (!line.starts_with(kReady)) {
-    return make_error(ErrorCode::kUnavailable, fmt::format("the gateway did not start at {}", listen),
+    return make_error(ErrorCode::kUnavailable, fmt::format("the gateway did not start with {}", fmt::join(flags, " ")),
                       last_line_of(log_file).value_or(""));
   }
   const std::string rest = line.substr(kReady.size());

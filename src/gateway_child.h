@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "os/process.h"
@@ -14,8 +15,9 @@ namespace busbar {
 /// earlier server of the same state directory left behind is taken over. Not thread-safe.
 class GatewayChild {
  public:
-  /// Waits until it listens. An error (its port is taken) is for the caller to report: jobs run without a gateway.
-  static Result<GatewayChild> start(const std::string& state_dir, const std::string& listen);
+  /// Waits until it listens, as `busbar gateway` with these flags. An error (its port is taken) is for the caller to
+  /// report: jobs run without a gateway.
+  static Result<GatewayChild> start(const std::string& state_dir, const std::vector<std::string>& flags);
   GatewayChild(GatewayChild&&) noexcept = default;
   GatewayChild& operator=(GatewayChild&&) = delete;
   ~GatewayChild() = default;

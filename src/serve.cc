@@ -116,7 +116,14 @@ Result<control::Server::Dependencies> make_dependencies(const control::ServerCon
 /// Without it services cannot be reached, but everything else works: so a taken port is said and no more.
 std::optional<GatewayChild> start_gateway(const control::ServerConfig& config) {
   if (config.gateway == "off") return std::nullopt;
-  auto gateway = GatewayChild::start(config.state_dir, config.gateway);
+  std::vector<std::string> flags = {"--listen", config.gateway};
+  const auto add = [&flags](const std::string& flag, const std::string& value) {
+    if (!value.empty()) flags.insert(flags.end(), {flag, value});
+  };
+  add("--tls-listen", config.gateway_tls);
+  for (const std::string& file : config.gateway_tls_cert) add("--tls-cert", file);
+  for (const std::string& file : config.gateway_tls_key) add("--tls-key", file);
+  auto gateway = GatewayChild::start(config.state_dir, flags);
   if (gateway) return *std::move(gateway);
   LOG(kWarning, "gateway_not_started", {{"listen", config.gateway}, {"error", gateway.error().to_string()}});
   return std::nullopt;

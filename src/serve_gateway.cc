@@ -1,6 +1,7 @@
 #include "serve_gateway.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -24,6 +25,7 @@ namespace {
 
 constexpr std::size_t kMaxTableBytes = 64 << 20;
 constexpr std::int64_t kDrainMs = 30'000;
+constexpr std::chrono::seconds kLookAtFiles{10};
 
 Result<void> load_routes(gateway::Gateway& gateway, const std::string& file) {
   TRY_ASSIGN(const std::string text, os::read_file(file, kMaxTableBytes));
@@ -51,15 +53,60 @@ class InfoFile {
   std::string path_;
 };
 
-std::string url_of(const std::string& address, std::uint16_t port) {
+std::string url_of(std::string_view scheme, const std::string& address, std::uint16_t port) {
   const bool is_v6 = address.find(':') != std::string::npos;
-  return is_v6 ? fmt::format("http://[{}]:{}", address, port) : fmt::format("http://{}:{}", address, port);
+  return is_v6 ? fmt::format("{}://[{}]:{}", scheme, address, port) : fmt::format("{}://{}:{}", scheme, address, port);
+}
+
+std::vector<gateway::TlsCertificate> certificates_of(const cli::GatewayCommandOptions& options) {
+  std::vector<gateway::TlsCertificate> result;
+  for (std::size_t index = 0; index < options.tls_certificate_files.size(); ++index) {
+    result.push_back({.certificate_file = options.tls_certificate_files[index],
+                      .key_file = index < options.tls_key_files.size() ? options.tls_key_files[index] : ""});
+  }
+  return result;
+}
+
+/// Whether the certificates' files are others than at the last call: who renews them tells nobody.
+class FileWatch {
+ public:
+  explicit FileWatch(const std::vector<gateway::TlsCertificate>& certificates) {
+    for (const gateway::TlsCertificate& each : certificates) {
+      files_.push_back(each.certificate_file);
+      if (!each.key_file.empty()) files_.push_back(each.key_file);
+    }
+    has_changed();
+  }
+  bool has_changed() {
+    std::string now;
+    for (const std::string& file : files_) {
+      struct stat status = {};
+      if (stat(file.c_str(), &status) != 0) continue;
+      now += fmt::format("{} {} {}.{},", status.st_ino, status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+    }
+    return std::exchange(seen_, now) != now;
+  }
+
+ private:
+  std::vector<std::string> files_ = {};
+  std::string seen_ = {};
+};
+
+void reload_certificates(gateway::Gateway& gateway) {
+  const auto reloaded = gateway.reload_certificates();
+  if (!reloaded) {
+    LOG(kError, "certificates_refused", {{"error", reloaded.error().to_string()}});
+  } else {
+    LOG(kInfo, "certificates_read", {});
+  }
 }
 
 Result<void> run_gateway(const cli::GatewayCommandOptions& options) {
   TRY_ASSIGN(os::SignalFd signals, os::SignalFd::create({SIGTERM, SIGINT, SIGHUP}));
   TRY_ASSIGN(const os::LogLevel level, os::parse_log_level(options.log_level));
   TRY(os::configure_log({.level = level, .file = options.log_file}));
+  const std::vector<gateway::TlsCertificate> certificates = certificates_of(options);
+  FileWatch watch(certificates);
   TRY_ASSIGN(const std::unique_ptr<gateway::Gateway> gateway,
              gateway::Gateway::start({.bind_address = options.address,
                                       .port = options.port,
@@ -67,7 +114,10 @@ Result<void> run_gateway(const cli::GatewayCommandOptions& options) {
                                       .access_log = options.access_log,
                                       .name = fmt::format("gateway-{}-{}", getpid(), options.port),
                                       .has_thread_files = options.has_thread_files,
-                                      .idle_timeout_ms = options.idle_timeout_ms}));
+                                      .idle_timeout_ms = options.idle_timeout_ms,
+                                      .tls_certificates = certificates,
+                                      .tls_bind_address = options.tls_address,
+                                      .tls_port = options.tls_port}));
   std::unique_ptr<gateway::RouteFeed> feed;
   if (!options.routes_file.empty()) {
     TRY(load_routes(*gateway, options.routes_file));
@@ -77,8 +127,8 @@ Result<void> run_gateway(const cli::GatewayCommandOptions& options) {
   }
   TRY_ASSIGN(const std::unique_ptr<gateway::Admin> admin,
              gateway::Admin::start(*gateway, options.admin_address, options.admin_port));
-  const std::string url = url_of(options.address, gateway->port());
-  const std::string admin_url = url_of(options.admin_address, admin->port());
+  const std::string url = url_of("http", options.address, gateway->port());
+  const std::string admin_url = url_of("http", options.admin_address, admin->port());
   std::unique_ptr<InfoFile> info;
   if (!options.state_dir.empty() && options.routes_file.empty()) {
     info = std::make_unique<InfoFile>(os::join_path(options.state_dir, "gateway.json"),
@@ -87,12 +137,15 @@ Result<void> run_gateway(const cli::GatewayCommandOptions& options) {
                                                     {"pid", getpid()},
                                                     {"start_ticks", os::process_start_ticks(getpid()).value_or(0)}}));
   }
-  fmt::print("busbar gateway is ready: {} (metrics at {}/metrics)\n", url, admin_url);
+  const std::string secure =
+      gateway->tls_port() == 0 ? "" : ", TLS at " + url_of("https", options.tls_address, gateway->tls_port());
+  fmt::print("busbar gateway is ready: {} (metrics at {}/metrics{})\n", url, admin_url, secure);
   std::fflush(stdout);
   while (true) {
-    const std::optional<int> signal = signals.wait(std::chrono::hours(24 * 365 * 100));
-    if (signal != SIGHUP) break;
-    if (options.routes_file.empty()) continue;
+    const std::optional<int> signal = signals.wait(kLookAtFiles);
+    if (signal && signal != SIGHUP) break;
+    if (watch.has_changed() || (signal && !certificates.empty())) reload_certificates(*gateway);
+    if (!signal || options.routes_file.empty()) continue;
     const auto loaded = load_routes(*gateway, options.routes_file);
     if (!loaded) LOG(kError, "routes_refused", {{"error", loaded.error().to_string()}});
   }

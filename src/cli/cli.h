@@ -36,7 +36,11 @@ struct GatewayCommandOptions {
   std::string admin_address = "127.0.0.1";
   std::uint16_t admin_port = 0;
   std::size_t threads = 0;       ///< 0: one a core.
-  std::string routes_file = {};  ///< A table of its own instead of a server's.
+  std::string tls_address = {};  ///< "": no TLS.
+  std::uint16_t tls_port = 0;
+  std::vector<std::string> tls_certificate_files = {};
+  std::vector<std::string> tls_key_files = {};  ///< As many, or none: then the keys are in the certificates' files.
+  std::string routes_file = {};                 ///< A table of its own instead of a server's.
   std::string access_log = {};
   std::string log_level = "info";
   std::string log_file = {};

@@ -14,6 +14,9 @@ namespace {
 struct GatewayFlags {
   std::string listen = {};
   std::string admin = {};
+  std::string tls_listen = {};
+  std::vector<std::string> tls_cert = {};
+  std::vector<std::string> tls_key = {};
   std::string routes = {};
   std::string access_log = {};
   std::string threads = {};
@@ -42,6 +45,28 @@ Result<HostPort> parse_host_port(std::string_view flag, std::string_view text) {
   return HostPort{.host = host.empty() ? "0.0.0.0" : std::string(host), .port = static_cast<std::uint16_t>(*port)};
 }
 
+Result<void> take_tls(const GatewayFlags& flags, const HostPort& listen, GatewayCommandOptions& options) {
+  if (flags.tls_cert.empty()) {
+    if (flags.tls_listen.empty() && flags.tls_key.empty()) return {};
+    return make_error(ErrorCode::kInvalidArgument, "TLS needs a certificate: add --tls-cert FILE and --tls-key FILE");
+  }
+  if (!flags.tls_key.empty() && flags.tls_key.size() != flags.tls_cert.size()) {
+    return make_error(
+        ErrorCode::kInvalidArgument,
+        "there are " + std::to_string(flags.tls_cert.size()) + " --tls-cert and " +
+            std::to_string(flags.tls_key.size()) +
+            " --tls-key; give one key for each certificate, or none where the keys are in the same files");
+  }
+  const HostPort usual{.host = listen.host, .port = 7743};
+  TRY_ASSIGN(const HostPort secure,
+             flags.tls_listen.empty() ? Result<HostPort>(usual) : parse_host_port("--tls-listen", flags.tls_listen));
+  options.tls_address = secure.host;
+  options.tls_port = secure.port;
+  options.tls_certificate_files = flags.tls_cert;
+  options.tls_key_files = flags.tls_key;
+  return {};
+}
+
 Result<int> run_gateway(Context& context, const GatewayFlags& flags) {
   if (!context.hooks.gateway) {
     return make_error(ErrorCode::kUnsupported, "this build of busbar has no gateway in it");
@@ -63,6 +88,7 @@ Result<int> run_gateway(Context& context, const GatewayFlags& flags) {
   options.port = listen.port;
   options.admin_address = admin.host;
   options.admin_port = admin.port;
+  TRY(take_tls(flags, listen, options));
   if (!flags.threads.empty()) {
     const auto threads = parse_int(flags.threads);
     if (!threads || *threads < 1 || *threads > 1024) {
@@ -99,6 +125,18 @@ Command gateway_command() {
       .flags = {text_flag("--listen", "HOST:PORT", "where clients connect (default: 127.0.0.1:7780)", flags->listen),
                 text_flag("--admin", "HOST:PORT", "metrics and health (default: 127.0.0.1, the port after --listen)",
                           flags->admin),
+                text_flag("--tls-listen", "HOST:PORT",
+                          "where clients connect by TLS (default with a certificate: the host of --listen, port 7743)",
+                          flags->tls_listen),
+                with_completion(list_flag("--tls-cert", "FILE",
+                                          "a certificate with its chain (PEM); several: by the name that a client asks "
+                                          "for. Read again on SIGHUP and when it changes",
+                                          flags->tls_cert),
+                                Complete::kFiles),
+                with_completion(list_flag("--tls-key", "FILE",
+                                          "the key of each --tls-cert, in the same order (default: in the same file)",
+                                          flags->tls_key),
+                                Complete::kFiles),
                 with_completion(text_flag("--routes", "FILE",
                                           "a route table of its own (JSON) in place of a server's; "
                                           "read again on SIGHUP",
@@ -120,6 +158,7 @@ Command gateway_command() {
                     Complete::kFiles)},
       .examples = {{"busbar gateway", "for the server of this machine"},
                    {"busbar gateway --listen 0.0.0.0:80 --access-log /var/log/busbar-access.log", "for everybody"},
+                   {"busbar gateway --tls-listen 0.0.0.0:443 --tls-cert example.pem --tls-key example.key", "with TLS"},
                    {"busbar gateway --routes routes.json", "without a server"}},
       .run = [flags](Context& context) { return run_gateway(context, *flags); }};
 }

@@ -26,6 +26,9 @@ struct ServerConfig {
   std::int64_t api_threads = 1;
   std::int64_t shutdown_grace_ms = 5'000;
   std::string gateway = "127.0.0.1:7780";  ///< Where `busbar up` lets its gateway listen; "off": it starts none.
+  std::string gateway_tls = {};            ///< Where it listens with TLS; "": its default, if it has a certificate.
+  std::vector<std::string> gateway_tls_cert = {};
+  std::vector<std::string> gateway_tls_key = {};
 
   // Where it keeps things. `load_config` fills the empty ones in.
   std::string state_dir = {};

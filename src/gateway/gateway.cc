@@ -143,6 +143,8 @@ class ProxyGateway final : public Gateway {
   Result<void> open();
 
   std::uint16_t port() const override { return port_; }
+  std::uint16_t tls_port() const override { return tls_port_; }
+  Result<void> reload_certificates() override;
   Result<void> update(route::Table table) override;
   void update_loads(const route::Loads& loads) override;
   std::uint64_t table_version() const override {
@@ -156,7 +158,8 @@ class ProxyGateway final : public Gateway {
   void stop(std::int64_t grace_ms) override;
 
  private:
-  Result<void> add_worker(std::size_t index, os::UniqueFd listener);
+  Result<std::vector<internal::Listener>> open_listeners();
+  Result<void> add_worker(std::size_t index, std::vector<internal::Listener> listeners);
   std::shared_ptr<const Directory> directory() const {
     const std::lock_guard lock(mutex_);
     return directory_;
@@ -168,8 +171,10 @@ class ProxyGateway final : public Gateway {
   Board board_ = {};
   os::UniqueFd log_ = {};
   std::uint16_t port_ = 0;
+  std::uint16_t tls_port_ = 0;
   mutable std::mutex mutex_;
   std::shared_ptr<const Directory> directory_ = {};
+  std::shared_ptr<const internal::TlsIdentities> identities_ = {};
   std::vector<std::unique_ptr<Worker>> workers_ = {};
   std::unique_ptr<internal::ThreadFiles> thread_files_ = {};  ///< Where threads have tables of their own.
   std::vector<std::thread> threads_ = {};
@@ -191,11 +196,15 @@ Result<void> ProxyGateway::open() {
   }
   TRY(check_port_is_free(options_.bind_address, options_.port));
   port_ = options_.port;
+  if (!options_.tls_certificates.empty()) {
+    TRY(check_port_is_free(options_.tls_bind_address, options_.tls_port));
+    tls_port_ = options_.tls_port;
+    TRY_ASSIGN(identities_, internal::TlsIdentities::load(options_.tls_certificates, nullptr));
+  }
   last_demand_ns_ = clock_.monotonic_ns();
   for (std::size_t index = 0; index < options_.threads; ++index) {
-    TRY_ASSIGN(os::UniqueFd listener, open_listener(options_.bind_address, port_));
-    port_ = port_of(listener.get());
-    TRY(add_worker(index, std::move(listener)));
+    TRY_ASSIGN(std::vector<internal::Listener> listeners, open_listeners());
+    TRY(add_worker(index, std::move(listeners)));
   }
   for (const auto& worker : workers_) board_.wakers.push_back(&worker->waker());
   if (options_.has_thread_files) {
@@ -220,12 +229,30 @@ Result<void> ProxyGateway::open() {
   return {};
 }
 
-Result<void> ProxyGateway::add_worker(std::size_t index, os::UniqueFd listener) {
+Result<std::vector<internal::Listener>> ProxyGateway::open_listeners() {
+  std::vector<internal::Listener> listeners;
+  TRY_ASSIGN(os::UniqueFd plain, open_listener(options_.bind_address, port_));
+  port_ = port_of(plain.get());
+  listeners.push_back({.fd = std::move(plain)});
+  if (identities_ == nullptr) return listeners;
+  TRY_ASSIGN(os::UniqueFd secure, open_listener(options_.tls_bind_address, tls_port_));
+  tls_port_ = port_of(secure.get());
+  listeners.push_back({.fd = std::move(secure), .is_secure = true});
+  return listeners;
+}
+
+Result<void> ProxyGateway::reload_certificates() {
+  const std::lock_guard lock(mutex_);
+  if (identities_ == nullptr) return {};
+  TRY_ASSIGN(identities_, internal::TlsIdentities::load(options_.tls_certificates, identities_.get()));
+  for (const auto& worker : workers_) worker->set_identities(identities_);
+  return {};
+}
+
+Result<void> ProxyGateway::add_worker(std::size_t index, std::vector<internal::Listener> listeners) {
   TRY_ASSIGN(os::EventFd waker, os::EventFd::create());
   os::UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll.is_valid()) return os::errno_failure("cannot make an epoll instance");
-  std::vector<os::UniqueFd> listeners;
-  listeners.push_back(std::move(listener));
   const internal::WorkerSettings settings{
       .idle_timeout_ms = options_.idle_timeout_ms,
       .head_timeout_ms = options_.head_timeout_ms,
@@ -237,6 +264,7 @@ Result<void> ProxyGateway::add_worker(std::size_t index, os::UniqueFd listener) 
   os::SystemRandom().fill(std::span(reinterpret_cast<unsigned char*>(&secret), sizeof(secret)));
   workers_.push_back(std::make_unique<Worker>(index, settings, std::move(listeners), board_, std::move(waker),
                                               std::move(epoll), secret));
+  if (identities_ != nullptr) workers_.back()->set_identities(identities_);
   return {};
 }
 

@@ -13,6 +13,12 @@
 
 namespace busbar::gateway {
 
+/// PEM files: a certificate with its chain, and its key.
+struct TlsCertificate {
+  std::string certificate_file = {};
+  std::string key_file = {};  ///< "": in the same file.
+};
+
 struct GatewayOptions {
   std::string bind_address = "127.0.0.1";   ///< An IPv4 or IPv6 address.
   std::uint16_t port = 0;                   ///< 0: the kernel picks.
@@ -25,6 +31,10 @@ struct GatewayOptions {
   std::int64_t head_timeout_ms = 10'000;    ///< From a request's first byte to the end of its head.
   std::int64_t body_timeout_ms = 60'000;    ///< Without progress of a body.
   std::int64_t connect_timeout_ms = 2'000;  ///< To a replica.
+  // TLS has a port of its own, and needs certificates: the one that a client's SNI names is shown, else the first.
+  std::vector<TlsCertificate> tls_certificates = {};
+  std::string tls_bind_address = "127.0.0.1";
+  std::uint16_t tls_port = 0;  ///< 0: the kernel picks.
 };
 
 /// The inference data plane: an HTTP/1.1 proxy on a thread a core, each with its own listening socket (SO_REUSEPORT),
@@ -38,6 +48,9 @@ class Gateway {
   virtual ~Gateway() = default;  ///< stop(0)
 
   virtual std::uint16_t port() const = 0;
+  virtual std::uint16_t tls_port() const = 0;  ///< 0: no TLS.
+  /// Reads the certificates' files again, for connections that begin from now on; an error changes nothing.
+  virtual Result<void> reload_certificates() = 0;
   /// Routes by this table from now on; requests under way end where they are. kInvalidArgument changes nothing.
   virtual Result<void> update(route::Table table) = 0;
   /// What other gateways have under way at replicas counts for choices from now on, until it is told anew.

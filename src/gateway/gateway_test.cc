@@ -18,6 +18,7 @@ using testing::answers;
 using testing::Backend;
 using testing::closed_port;
 using testing::echoes;
+using testing::has;
 using testing::Peer;
 
 constexpr std::string_view kGet = "GET /services/s/a?b=c HTTP/1.1\r\nHost: gw\r\n\r\n";
@@ -46,10 +47,6 @@ std::string ask(const Gateway& gateway, std::string_view request) {
 
 int status_of(std::string_view answer) {
   return answer.size() < 12 ? 0 : std::stoi(std::string(answer.substr(9, 3)));
-}
-
-bool has(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
 }
 
 TEST(Gateway, RewritesTheHeadAndKeepsBothConnections) {

@@ -15,6 +15,10 @@
 /// The gateway's neighbours in tests: a client that speaks raw bytes, and replicas that do what a function says.
 namespace busbar::gateway::testing {
 
+inline bool has(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
 /// One TCP connection; every read has a deadline of 20 s and fails the test when it passes.
 class Peer {
  public:

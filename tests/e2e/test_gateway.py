@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -136,10 +137,53 @@ class GatewayTest(unittest.TestCase):
         self.assertIn("needs address and port", line)
         self.assertEqual(self.get("/services/s/")[:2], (200, b"one"))
 
+    def test_speaks_tls_and_shows_renewed_certificates(self):
+        folder = pathlib.Path(self.dir.name)
+
+        def make_certificate(name):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                            "-days", "1", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
+                            "-keyout", str(folder / "new.key"), "-out", str(folder / "new.pem")],
+                           check=True, capture_output=True, timeout=60)
+            (folder / "new.key").rename(folder / "gw.key")
+            (folder / "new.pem").rename(folder / "gw.pem")
+
+        make_certificate("one")
+        process = subprocess.Popen(
+            [str(BINARY), "gateway", "--listen", "127.0.0.1:0", "--routes", str(self.routes), "--tls-listen", "127.0.0.1:0",
+             "--tls-cert", str(folder / "gw.pem"), "--tls-key", str(folder / "gw.key")], stdout=subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        line = read_line(process, 60)
+        port = int(line.split("TLS at https://127.0.0.1:")[1].rstrip().rstrip(")"))
+
+        def ask():
+            trusting = ssl.create_default_context(cafile=str(folder / "gw.pem"))
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=trusting)
+            connection.request("GET", "/services/s/")
+            return connection, connection.getresponse().read()
+
+        kept, answer = ask()
+        self.assertEqual(answer, b"one")
+        make_certificate("two")
+        process.send_signal(signal.SIGHUP)
+        while True:
+            try:
+                self.assertEqual(ask()[1], b"one")
+                break
+            except ssl.SSLCertVerificationError:
+                pass
+        kept.request("GET", "/services/s/")
+        self.assertEqual(kept.getresponse().read(), b"one")
+
     def test_says_what_is_wrong_with_its_flags(self):
         for flags, code, text in ((["--listen", "here"], 2, "is not HOST:PORT"), (["--threads", "0"], 2, "--threads"),
                                   (["--listen", f"127.0.0.1:{self.port}", "--routes", str(self.routes)], None, "is taken"),
-                                  (["--listen", "127.0.0.1:0", "--routes", "/nowhere.json"], None, "/nowhere.json")):
+                                  (["--listen", "127.0.0.1:0", "--routes", "/nowhere.json"], None, "/nowhere.json"),
+                                  (["--tls-listen", "127.0.0.1:0"], 2, "--tls-cert"),
+                                  (["--tls-cert", "a", "--tls-cert", "b", "--tls-key", "c"], 2, "one key for each"),
+                                  (["--listen", "127.0.0.1:0", "--tls-cert", "/nowhere.pem"], None, "/nowhere.pem")):
             with self.subTest(flags=flags):
                 done = subprocess.run([str(BINARY), "gateway", *flags], capture_output=True, text=True, timeout=60,
                                       check=False)

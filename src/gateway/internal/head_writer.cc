@@ -145,7 +145,7 @@ void append_request_head(std::string& out, const RequestHead& head, const Forwar
     out += ", ";
   }
   append_address(out, request.peer);
-  out += "\r\nX-Forwarded-Proto: http\r\n";
+  out += request.is_secure ? "\r\nX-Forwarded-Proto: https\r\n" : "\r\nX-Forwarded-Proto: http\r\n";
   if (!request.prefix.empty()) {
     out += "X-Forwarded-Prefix: ";
     out.append(request.prefix);

@@ -16,6 +16,7 @@ struct ForwardedRequest {
   std::string_view target = {};
   std::string_view prefix = {};  ///< Taken off the target; told in X-Forwarded-Prefix.
   in6_addr peer = {};
+  bool is_secure = false;  ///< It came by TLS.
   Framing framing = Framing::kNone;
   std::uint64_t content_length = 0;
   HeaderId credential = HeaderId::kOther;  ///< The field that held the caller's key: it is not for the replica.

@@ -154,6 +154,11 @@ std::string metrics_text(const Directory* directory, const std::vector<const Wor
   writer.value("refused_total", "", sum([](const WorkerCounters& each) { return each.refused.value(); }));
   writer.family("log_errors_total", "counter", "Batches of access log lines that could not be written.");
   writer.value("log_errors_total", "", sum([](const WorkerCounters& each) { return each.log_errors.value(); }));
+  writer.family("tls_handshakes_total", "counter", "TLS connections made.");
+  writer.value("tls_handshakes_total", "", sum([](const WorkerCounters& each) { return each.handshakes.value(); }));
+  writer.family("tls_handshake_errors_total", "counter", "TLS handshakes that failed, or were too many at once.");
+  writer.value("tls_handshake_errors_total", "",
+               sum([](const WorkerCounters& each) { return each.handshake_errors.value(); }));
   writer.family("table_version", "gauge", "Version of the route table in use.");
   writer.value("table_version", "", directory == nullptr ? 0 : directory->version());
   if (directory != nullptr) write_services(writer, *directory);

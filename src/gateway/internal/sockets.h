@@ -15,13 +15,14 @@
 #include "gateway/internal/callers.h"
 #include "gateway/internal/shared_state.h"
 #include "gateway/internal/timer_wheel.h"
+#include "gateway/internal/tls.h"
 #include "route/fair_queue.h"
 #include "route/inference_body.h"
 
 /// The objects of one worker's thread. They point at each other freely: the worker owns them all, in pools.
 namespace busbar::gateway::internal {
 
-enum class SocketKind : std::uint8_t { kListener, kWaker, kClient, kUpstream, kErrand };
+enum class SocketKind : std::uint8_t { kListener, kSecureListener, kWaker, kClient, kUpstream, kErrand };
 
 /// What epoll's data points to. Edge-triggered: `is_readable` and `is_writable` hold what the kernel said until a call
 /// comes back short.
@@ -40,10 +41,17 @@ struct Client : Socket, TimerNode {
   Client() : TimerNode{.owner = TimerOwner::kClient} {}
   Exchange* exchange = nullptr;
   in6_addr peer = {};
+  std::uint32_t channel = 0;  ///< Of the worker's channels, the one that this connection needs; 0: none.
   bool is_fresh = true;       ///< Has not had an answer yet.
   bool is_lingering = false;  ///< Answered and shut down for writing; what still comes is thrown away.
 };
 static_assert(sizeof(Client) <= 64);
+
+/// What lies between a client's socket and its requests, where that is more than plain HTTP/1.
+struct Channel {
+  std::uint32_t index = 0;
+  std::unique_ptr<TlsConnection> tls = {};
+};
 
 struct WorkerEndpoint;
 struct WorkerService;

@@ -42,7 +42,7 @@ in6_addr peer_address(const sockaddr_storage& address) {
 
 }  // namespace
 
-Worker::Worker(std::size_t index, WorkerSettings settings, std::vector<os::UniqueFd> listeners, const Board& board,
+Worker::Worker(std::size_t index, WorkerSettings settings, std::vector<Listener> listeners, const Board& board,
                os::EventFd waker, os::UniqueFd epoll, const route::HashKey& secret)
     : index_(index),
       settings_(settings),
@@ -89,6 +89,14 @@ void Worker::update(std::shared_ptr<const Directory> directory) {
   waker_.set();
 }
 
+void Worker::set_identities(std::shared_ptr<const TlsIdentities> identities) {
+  {
+    const std::lock_guard lock(mail_mutex_);
+    identities_mail_ = std::move(identities);
+  }
+  waker_.set();
+}
+
 void Worker::drain() {
   wants_drain_ = true;
   waker_.set();
@@ -105,7 +113,8 @@ void Worker::refresh_clock() {
 
 bool Worker::add_to_epoll(Socket& socket) {
   epoll_event event = {};
-  const bool is_level = socket.kind == SocketKind::kListener || socket.kind == SocketKind::kWaker;
+  const bool is_level = socket.kind == SocketKind::kListener || socket.kind == SocketKind::kSecureListener ||
+                        socket.kind == SocketKind::kWaker;
   event.events = is_level ? static_cast<std::uint32_t>(EPOLLIN) : kEdgeEvents;
   event.data.ptr = &socket;
   return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.fd, &event) == 0;
@@ -125,8 +134,9 @@ bool Worker::is_done() const {
 void Worker::run() {
   waker_socket_ = {.fd = waker_.fd(), .kind = SocketKind::kWaker};
   add_to_epoll(waker_socket_);
-  for (const os::UniqueFd& fd : listener_fds_) {
-    listeners_.push_back(std::make_unique<Socket>(Socket{.fd = fd.get(), .kind = SocketKind::kListener}));
+  for (const Listener& listener : listener_fds_) {
+    const SocketKind kind = listener.is_secure ? SocketKind::kSecureListener : SocketKind::kListener;
+    listeners_.push_back(std::make_unique<Socket>(Socket{.fd = listener.fd.get(), .kind = kind}));
     add_to_epoll(*listeners_.back());
   }
   std::array<epoll_event, kEventsAtOnce> events = {};
@@ -163,6 +173,7 @@ void Worker::run() {
 void Worker::handle(Socket& socket, std::uint32_t events) {
   switch (socket.kind) {
     case SocketKind::kListener:
+    case SocketKind::kSecureListener:
       accept_clients(socket);
       return;
     case SocketKind::kWaker:
@@ -179,6 +190,12 @@ void Worker::handle(Socket& socket, std::uint32_t events) {
       client.is_readable = client.is_readable || (events & (EPOLLIN | EPOLLRDHUP)) != 0;
       client.is_writable = client.is_writable || (events & EPOLLOUT) != 0;
       client.has_hangup = client.has_hangup || (events & EPOLLRDHUP) != 0;
+      if (Channel* const channel = channel_of(client); channel != nullptr && channel->tls != nullptr) {
+        // It may have to read for what we want to write, and the other way round.
+        client.is_readable = true;
+        channel->tls->note_readable(client.has_hangup);
+        if (!channel->tls->is_established() && !shake_hands(client)) return;
+      }
       serve_client(client);
       return;
     }
@@ -230,7 +247,9 @@ void Worker::accept_clients(Socket& listener) {
       close_client(client);
       continue;
     }
-    timers_.arm(client, now_us_ / 1000 + settings_.idle_timeout_ms);
+    const bool is_secure = listener.kind == SocketKind::kSecureListener;
+    if (is_secure && !open_secure(client)) continue;
+    timers_.arm(client, now_us_ / 1000 + (is_secure ? settings_.head_timeout_ms : settings_.idle_timeout_ms));
   }
 }
 
@@ -238,6 +257,7 @@ void Worker::accept_clients(Socket& listener) {
 // answer with it (RFC 9112 §9.6).
 void Worker::linger(Client& client) {
   client.is_lingering = true;
+  if (Channel* const channel = channel_of(client); channel != nullptr) channel->tls->finish();
   shutdown(client.fd, SHUT_WR);
   timers_.disarm(client);
   timers_.arm(client, now_us_ / 1000 + kLingerMs);
@@ -274,6 +294,7 @@ void Worker::close_client(Client& client) {
   if (client.fd < 0) return;
   if (client.exchange != nullptr) end_exchange(*client.exchange);
   timers_.disarm(client);
+  if (client.channel != 0) close_channel(client);
   close(client.fd);
   client.fd = -1;
   counters_.clients.fetch_sub(1, std::memory_order_relaxed);
@@ -285,6 +306,7 @@ void Worker::take_mail() {
   {
     const std::lock_guard lock(mail_mutex_);
     directory = std::exchange(mail_, nullptr);
+    if (identities_mail_ != nullptr) identities_ = std::exchange(identities_mail_, nullptr);
   }
   if (directory != nullptr) apply(std::move(directory));
   // Another worker may have ended a request of a service that we have requests waiting for.

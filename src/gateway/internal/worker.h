@@ -32,6 +32,7 @@ struct WorkerSettings {
   std::int64_t upstream_idle_ms = 60'000;   ///< Of a pooled connection to a replica.
   std::size_t max_idle_upstreams = 256;     ///< For each replica.
   std::size_t max_clients = 1'000'000;      ///< Beyond: accepting pauses.
+  std::size_t max_handshakes = 4'096;       ///< Of TLS, under way at once; beyond: closed.
   int log_fd = -1;                          ///< Access log; borrowed. -1: none.
 };
 
@@ -42,8 +43,16 @@ struct alignas(64) WorkerCounters {
   Counter requests = {};
   Counter refused = {};  ///< Malformed, or for no service.
   Counter log_errors = {};
+  Counter handshakes = {};        ///< Of TLS, done.
+  Counter handshake_errors = {};  ///< Failed, or refused because too many were under way.
   std::atomic<std::uint64_t> clients = 0;
   std::atomic<std::uint64_t> upstreams = 0;
+};
+
+/// A socket that listens.
+struct Listener {
+  os::UniqueFd fd = {};
+  bool is_secure = false;  ///< TLS.
 };
 
 /// How workers reach each other and the threads beside them.
@@ -58,7 +67,7 @@ struct Board {
 class Worker {
  public:
   /// `secret`: random, of this process.
-  Worker(std::size_t index, WorkerSettings settings, std::vector<os::UniqueFd> listeners, const Board& board,
+  Worker(std::size_t index, WorkerSettings settings, std::vector<Listener> listeners, const Board& board,
          os::EventFd waker, os::UniqueFd epoll, const route::HashKey& secret);
   ~Worker();
   Worker(const Worker&) = delete;
@@ -73,6 +82,8 @@ class Worker {
 
   // Thread-safe.
   void update(std::shared_ptr<const Directory> directory);
+  /// For the handshakes that begin from now on.
+  void set_identities(std::shared_ptr<const TlsIdentities> identities);
   /// Accepts no more, closes idle clients, ends when the last request has; `cut` ends at once.
   void drain();
   void cut();
@@ -99,6 +110,16 @@ class Worker {
   void refresh_clock();
   bool is_done() const;
   int wait_ms() const;
+
+  // worker_channel.cc: what lies between a client's socket and its requests
+  Channel* channel_of(const Client& client) const;
+  bool open_secure(Client& client);
+  Channel& open_channel(Client& client);
+  void close_channel(Client& client);
+  bool shake_hands(Client& client);
+  bool is_secure(const Client& client) const;
+  ssize_t receive(Client& client);
+  ssize_t transmit(Client& client, std::string_view head, std::string_view body);
 
   // worker_client.cc: the client's side of a request
   void serve_client(Client& client);
@@ -202,13 +223,14 @@ class Worker {
   os::EventFd waker_;
   os::UniqueFd epoll_;
   os::UniqueFd spare_;  ///< Given up for a moment to accept and close when descriptors run out.
-  std::vector<os::UniqueFd> listener_fds_;
+  std::vector<Listener> listener_fds_;
   std::vector<std::unique_ptr<Socket>> listeners_ = {};
   Socket waker_socket_ = {};
   bool is_accepting_ = true;
 
   std::mutex mail_mutex_;
   std::shared_ptr<const Directory> mail_ = {};
+  std::shared_ptr<const TlsIdentities> identities_mail_ = {};
   std::atomic<std::uint64_t> applied_version_ = 0;
   std::atomic<bool> wants_drain_ = false;
   std::atomic<bool> wants_cut_ = false;
@@ -239,6 +261,11 @@ class Worker {
   std::vector<Client*> closed_clients_ = {};
   std::vector<Upstream*> closed_upstreams_ = {};
   std::vector<Client*> resumed_clients_ = {};
+
+  std::shared_ptr<const TlsIdentities> identities_ = {};
+  std::vector<std::unique_ptr<Channel>> channels_ = {};  ///< By index; the first is never used.
+  std::vector<std::uint32_t> free_channels_ = {};
+  std::size_t handshakes_ = 0;  ///< Under way.
 
   HeadParser parser_ = {};
   std::string out_head_ = {};

@@ -1,8 +1,5 @@
 // The client's side of a request: reading it, strictly, and finding its service.
 
-#include <sys/socket.h>
-#include <sys/uio.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -119,16 +116,14 @@ void Worker::read_request(Exchange& exchange) {
       continue;
     }
     if (!client.is_readable) break;
-    const ssize_t count = recv(client.fd, scratch_.get(), kScratchBytes, 0);
+    const ssize_t count = receive(client);
     if (count <= 0) {
       if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
-        client.is_readable = errno == EINTR;
         break;
       }
       client_gone(client);
       return;
     }
-    if (static_cast<std::size_t>(count) < kScratchBytes && !client.has_hangup) client.is_readable = false;
     const std::string_view bytes(scratch_.get(), static_cast<std::size_t>(count));
     if (exchange.input.empty()) {
       if (!take_input(exchange, bytes, true)) return;
@@ -310,6 +305,7 @@ void Worker::forward_head(Exchange& exchange, const RequestHead& head, std::stri
                       {.target = target,
                        .prefix = prefix,
                        .peer = exchange.client->peer,
+                       .is_secure = is_secure(*exchange.client),
                        .framing = head.framing,
                        .content_length = head.content_length,
                        .credential = exchange.credential,
@@ -350,6 +346,7 @@ void Worker::take_gathered(Exchange& exchange) {
   append_request_head(out_head_, parser_.request(),
                       {.target = parser_.request().target,
                        .peer = exchange.client->peer,
+                       .is_secure = is_secure(*exchange.client),
                        .framing = Framing::kLength,
                        .content_length = exchange.request.size(),
                        .credential = exchange.credential,
@@ -439,7 +436,7 @@ void Worker::continue_body(Exchange& exchange) {
 bool Worker::flush_client(Exchange& exchange) {
   Client& client = *exchange.client;
   const std::string_view bytes = exchange.pending.view();
-  const ssize_t count = send(client.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  const ssize_t count = transmit(client, bytes, {});
   if (count < 0) {
     if (errno != EAGAIN && errno != EINTR) {
       client_gone(client);
@@ -461,11 +458,7 @@ bool Worker::send_client(Exchange& exchange, std::string_view head, std::string_
   Client& client = *exchange.client;
   std::size_t sent = 0;
   if (exchange.pending.empty() && client.is_writable) {
-    iovec parts[2] = {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}};
-    msghdr message = {};
-    message.msg_iov = head.empty() ? parts + 1 : parts;
-    message.msg_iovlen = (head.empty() ? 0U : 1U) + (body.empty() && !head.empty() ? 0U : 1U);
-    const ssize_t count = sendmsg(client.fd, &message, MSG_NOSIGNAL);
+    const ssize_t count = transmit(client, head, body);
     if (count < 0 && errno != EAGAIN && errno != EINTR) {
       client_gone(client);
       return false;
