@@ -159,6 +159,9 @@ std::string metrics_text(const Directory* directory, const std::vector<const Wor
   writer.family("tls_handshake_errors_total", "counter", "TLS handshakes that failed, or were too many at once.");
   writer.value("tls_handshake_errors_total", "",
                sum([](const WorkerCounters& each) { return each.handshake_errors.value(); }));
+  writer.family("http2_connections_total", "counter", "Connections of clients that speak HTTP/2.");
+  writer.value("http2_connections_total", "",
+               sum([](const WorkerCounters& each) { return each.http2_connections.value(); }));
   writer.family("table_version", "gauge", "Version of the route table in use.");
   writer.value("table_version", "", directory == nullptr ? 0 : directory->version());
   if (directory != nullptr) write_services(writer, *directory);

@@ -15,14 +15,13 @@
 #include "gateway/internal/callers.h"
 #include "gateway/internal/shared_state.h"
 #include "gateway/internal/timer_wheel.h"
-#include "gateway/internal/tls.h"
 #include "route/fair_queue.h"
 #include "route/inference_body.h"
 
 /// The objects of one worker's thread. They point at each other freely: the worker owns them all, in pools.
 namespace busbar::gateway::internal {
 
-enum class SocketKind : std::uint8_t { kListener, kSecureListener, kWaker, kClient, kUpstream, kErrand };
+enum class SocketKind : std::uint8_t { kListener, kSecureListener, kWaker, kClient, kStream, kUpstream, kErrand };
 
 /// What epoll's data points to. Edge-triggered: `is_readable` and `is_writable` hold what the kernel said until a call
 /// comes back short.
@@ -46,12 +45,6 @@ struct Client : Socket, TimerNode {
   bool is_lingering = false;  ///< Answered and shut down for writing; what still comes is thrown away.
 };
 static_assert(sizeof(Client) <= 64);
-
-/// What lies between a client's socket and its requests, where that is more than plain HTTP/1.
-struct Channel {
-  std::uint32_t index = 0;
-  std::unique_ptr<TlsConnection> tls = {};
-};
 
 struct WorkerEndpoint;
 struct WorkerService;

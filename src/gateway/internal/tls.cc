@@ -22,7 +22,7 @@ constexpr std::size_t kRecordBytes = 16 << 10;
 constexpr std::size_t kTicketKeyBytes = 80;
 // ECDHE only: what is recorded today cannot be read with tomorrow's stolen key. TLS 1.3 has its own list, all good.
 constexpr const char* kCiphers = "ECDHE+AESGCM:ECDHE+CHACHA20";
-constexpr unsigned char kProtocols[] = "\x08http/1.1";
+constexpr unsigned char kProtocols[] = "\x02h2\x08http/1.1";
 
 std::string lower(std::string_view text) {
   std::string result(text);

@@ -63,7 +63,7 @@ Worker::~Worker() {
 
 std::vector<int> Worker::own_files() const {
   std::vector<int> fds = {epoll_.get(), spare_.get()};
-  for (const os::UniqueFd& listener : listener_fds_) fds.push_back(listener.get());
+  for (const Listener& listener : listener_fds_) fds.push_back(listener.fd.get());
   return fds;
 }
 
@@ -142,7 +142,7 @@ void Worker::run() {
   std::array<epoll_event, kEventsAtOnce> events = {};
   take_mail();
   while (!is_done()) {
-    const bool has_work = !resumed_clients_.empty() || !ready_services_.empty();
+    const bool has_work = !resumed_clients_.empty() || !ready_services_.empty() || !dirty_clients_.empty();
     const int count = epoll_wait(epoll_.get(), events.data(), kEventsAtOnce, has_work ? 0 : wait_ms());
     refresh_clock();
     for (int index = 0; index < count; ++index) {
@@ -160,6 +160,8 @@ void Worker::run() {
     timers_.advance(now_us_ / 1000, [this](TimerNode& node) { expire(node); });
     if (now_us_ >= next_probe_us_) probe_replicas();
     if (has_unlisted_) forget_unlisted();
+    if (!dirty_clients_.empty()) flush_dirty();
+    closed_channels_.clear();
     for (Errand* errand : closed_errands_) free_errands_.push_back(errand);
     closed_errands_.clear();
     for (Client* client : closed_clients_) free_clients_.push_back(client);
@@ -199,6 +201,8 @@ void Worker::handle(Socket& socket, std::uint32_t events) {
       serve_client(client);
       return;
     }
+    case SocketKind::kStream:
+      return;
     case SocketKind::kUpstream: {
       auto& upstream = static_cast<Upstream&>(socket);
       if (upstream.fd >= 0) serve_upstream(upstream, events);
@@ -257,7 +261,9 @@ void Worker::accept_clients(Socket& listener) {
 // answer with it (RFC 9112 §9.6).
 void Worker::linger(Client& client) {
   client.is_lingering = true;
-  if (Channel* const channel = channel_of(client); channel != nullptr) channel->tls->finish();
+  if (Channel* const channel = channel_of(client); channel != nullptr && channel->tls != nullptr) {
+    channel->tls->finish();
+  }
   shutdown(client.fd, SHUT_WR);
   timers_.disarm(client);
   timers_.arm(client, now_us_ / 1000 + kLingerMs);
@@ -292,6 +298,10 @@ void Worker::client_gone(Client& client) {
 
 void Worker::close_client(Client& client) {
   if (client.fd < 0) return;
+  if (client.kind == SocketKind::kStream) {
+    close_stream(static_cast<Stream&>(client));
+    return;
+  }
   if (client.exchange != nullptr) end_exchange(*client.exchange);
   timers_.disarm(client);
   if (client.channel != 0) close_channel(client);
@@ -393,7 +403,12 @@ void Worker::begin_drain() {
   }
   listener_fds_.clear();
   for (Client& client : clients_) {
-    if (client.fd < 0 || client.exchange != nullptr || client.is_readable) continue;
+    if (client.fd < 0 || client.exchange != nullptr) continue;
+    if (Channel* const channel = channel_of(client); channel != nullptr && channel->http2 != nullptr) {
+      drain_http2(client);
+      continue;
+    }
+    if (client.is_readable) continue;
     if (client.is_fresh) {
       // Its first request may be on its way; who has had an answer knows that a kept connection may close.
       timers_.disarm(client);
@@ -408,6 +423,15 @@ void Worker::expire(TimerNode& node) {
   switch (node.owner) {
     case TimerOwner::kClient: {
       auto& client = static_cast<Client&>(node);
+      if (client.kind == SocketKind::kStream) {
+        // A head that does not end holds all of the connection up.
+        close_client(*static_cast<Stream&>(client).connection);
+        return;
+      }
+      if (Channel* const channel = channel_of(client); channel != nullptr && channel->http2 != nullptr) {
+        http2_expired(client);
+        return;
+      }
       // While a request is under way its own timer counts; the client's stays armed, which is cheaper.
       if (client.exchange != nullptr) {
         timers_.arm(client, now_us_ / 1000 + settings_.idle_timeout_ms);

@@ -15,6 +15,7 @@
 
 #include "gateway/http_head.h"
 #include "gateway/internal/callers.h"
+#include "gateway/internal/channel.h"
 #include "gateway/internal/head_writer.h"
 #include "gateway/internal/shared_state.h"
 #include "gateway/internal/sockets.h"
@@ -45,6 +46,7 @@ struct alignas(64) WorkerCounters {
   Counter log_errors = {};
   Counter handshakes = {};        ///< Of TLS, done.
   Counter handshake_errors = {};  ///< Failed, or refused because too many were under way.
+  Counter http2_connections = {};
   std::atomic<std::uint64_t> clients = 0;
   std::atomic<std::uint64_t> upstreams = 0;
 };
@@ -120,6 +122,29 @@ class Worker {
   bool is_secure(const Client& client) const;
   ssize_t receive(Client& client);
   ssize_t transmit(Client& client, std::string_view head, std::string_view body);
+  bool flush_client(Exchange& exchange);
+  bool send_client(Exchange& exchange, std::string_view head, std::string_view body);
+  bool send_continue(Exchange& exchange);
+
+  // worker_http2.cc: connections of streams
+  void open_http2(Client& client);
+  void switch_to_http2(Exchange& exchange, std::string_view bytes);
+  bool feed_http2(Client& client, std::string_view bytes);
+  void serve_http2(Client& client);
+  void serve_touched(Http2Session& session);
+  void mark_dirty(Client& client);
+  void flush_dirty();
+  void flush_http2(Client& client);
+  void wake(Stream& stream);
+  void serve_stream(Stream& stream);
+  void begin_stream(Stream& stream);
+  void take_stream_body(Stream& stream, Exchange& exchange);
+  void answer_stream(Exchange& exchange, const Http2Session::OwnHead& head, std::string_view body);
+  void finish_stream(Exchange& exchange);
+  void close_stream(Stream& stream);
+  void close_http2(Http2Session& session);
+  void drain_http2(Client& client);
+  void http2_expired(Client& client);
 
   // worker_client.cc: the client's side of a request
   void serve_client(Client& client);
@@ -136,8 +161,6 @@ class Worker {
   bool put_body(Exchange& exchange, std::string_view bytes);
   void finish_body(Exchange& exchange);
   void continue_body(Exchange& exchange);
-  bool flush_client(Exchange& exchange);
-  bool send_client(Exchange& exchange, std::string_view head, std::string_view body);
   Exchange& exchange_of(Client& client);
 
   // worker_upstream.cc: replicas
@@ -265,7 +288,9 @@ class Worker {
   std::shared_ptr<const TlsIdentities> identities_ = {};
   std::vector<std::unique_ptr<Channel>> channels_ = {};  ///< By index; the first is never used.
   std::vector<std::uint32_t> free_channels_ = {};
-  std::size_t handshakes_ = 0;  ///< Under way.
+  std::vector<std::unique_ptr<Channel>> closed_channels_ = {};  ///< In this round.
+  std::vector<Client*> dirty_clients_ = {};                     ///< With frames to be sent.
+  std::size_t handshakes_ = 0;                                  ///< Under way.
 
   HeadParser parser_ = {};
   std::string out_head_ = {};

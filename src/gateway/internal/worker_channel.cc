@@ -55,8 +55,10 @@ void Worker::close_channel(Client& client) {
     if (!channel.tls->is_established()) --handshakes_;
     if (!client.is_lingering) channel.tls->finish();
   }
+  if (channel.http2 != nullptr) close_http2(*channel.http2);
+  // An event of this round may still point at its streams.
+  closed_channels_.push_back(std::move(channels_[client.channel]));
   free_channels_.push_back(client.channel);
-  channels_[client.channel] = nullptr;
   client.channel = 0;
 }
 
@@ -67,6 +69,7 @@ bool Worker::shake_hands(Client& client) {
       --handshakes_;
       counters_.handshakes.add(1);
       timers_.arm(client, now_us_ / 1000 + settings_.idle_timeout_ms);
+      if (channel_of(client)->tls->speaks_http2()) open_http2(client);
       return true;
     case TlsConnection::Handshake::kAgain:
       if (client.has_hangup) break;
@@ -109,6 +112,54 @@ ssize_t Worker::transmit(Client& client, std::string_view head, std::string_view
   message.msg_iov = head.empty() ? parts + 1 : parts;
   message.msg_iovlen = (head.empty() ? 0U : 1U) + (body.empty() && !head.empty() ? 0U : 1U);
   return sendmsg(client.fd, &message, MSG_NOSIGNAL);
+}
+
+bool Worker::flush_client(Exchange& exchange) {
+  Client& client = *exchange.client;
+  const std::string_view bytes = exchange.pending.view();
+  const ssize_t count = transmit(client, bytes, {});
+  if (count < 0) {
+    if (errno != EAGAIN && errno != EINTR) {
+      client_gone(client);
+      return false;
+    }
+    client.is_writable = errno == EINTR;
+    return true;
+  }
+  client.is_writable = static_cast<std::size_t>(count) == bytes.size();
+  exchange.pending.consume(static_cast<std::size_t>(count));
+  arm(exchange, settings_.body_timeout_ms);
+  if (!exchange.pending.empty() || exchange.response_phase != ResponsePhase::kComplete) return true;
+  finish_if_done(exchange);
+  return client.exchange == &exchange && client.fd >= 0;
+}
+
+// False when the client has gone, and the exchange with it.
+bool Worker::send_client(Exchange& exchange, std::string_view head, std::string_view body) {
+  Client& client = *exchange.client;
+  std::size_t sent = 0;
+  if (exchange.pending.empty() && client.is_writable) {
+    const ssize_t count = transmit(client, head, body);
+    if (count < 0 && errno != EAGAIN && errno != EINTR) {
+      client_gone(client);
+      return false;
+    }
+    sent = count < 0 ? 0 : static_cast<std::size_t>(count);
+    if (sent < head.size() + body.size()) client.is_writable = false;
+  }
+  if (sent < head.size()) exchange.pending.append(head.substr(sent));
+  const std::size_t of_body = sent > head.size() ? sent - head.size() : 0;
+  if (of_body < body.size()) exchange.pending.append(body.substr(of_body));
+  if (client.kind == SocketKind::kStream) wake(static_cast<Stream&>(client));
+  return true;
+}
+
+bool Worker::send_continue(Exchange& exchange) {
+  if (exchange.client->kind != SocketKind::kStream) return send_client(exchange, "HTTP/1.1 100 Continue\r\n\r\n", {});
+  auto& stream = static_cast<Stream&>(*exchange.client);
+  stream.session->send_continue(stream);
+  mark_dirty(*stream.connection);
+  return true;
 }
 
 }  // namespace busbar::gateway::internal

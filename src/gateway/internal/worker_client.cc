@@ -14,6 +14,8 @@ namespace {
 constexpr int kReadsAtOnce = 64;
 constexpr std::string_view kServicePrefix = "/services/";
 constexpr std::size_t kKeptBytes = 64 << 10;
+/// The first of HTTP/2's preface (RFC 9113 §3.4): no request of HTTP/1 looks like it.
+constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\n";
 
 bool is_idempotent(std::string_view method) {
   return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" || method == "OPTIONS";
@@ -59,6 +61,14 @@ Exchange& Worker::exchange_of(Client& client) {
 
 // Everything that this client may do now.
 void Worker::serve_client(Client& client) {
+  if (client.kind == SocketKind::kStream) {
+    serve_stream(static_cast<Stream&>(client));
+    return;
+  }
+  if (Channel* const channel = channel_of(client); channel != nullptr && channel->http2 != nullptr) {
+    serve_http2(client);
+    return;
+  }
   if (client.is_lingering) {
     read_lingering(client);
     return;
@@ -96,6 +106,10 @@ void Worker::read_client(Client& client) {
 // Reads on as long as the request wants bytes and there are some.
 void Worker::read_request(Exchange& exchange) {
   Client& client = *exchange.client;
+  if (client.kind == SocketKind::kStream) {
+    take_stream_body(static_cast<Stream&>(client), exchange);
+    return;
+  }
   for (int round = 0; client.fd >= 0 && client.exchange == &exchange && !client.is_lingering &&
                       exchange.request_phase != RequestPhase::kComplete;
        ++round) {
@@ -179,6 +193,11 @@ std::size_t Worker::begin_request(Exchange& exchange, std::string_view bytes, bo
       counters_.refused.add(1);
       fail(exchange, 431, "the request's head is longer than 32 KiB");
     }
+    return 0;
+  }
+  if (head_bytes == kHttp2Preface.size() && bytes.substr(0, head_bytes) == kHttp2Preface && exchange.client->is_fresh &&
+      !is_secure(*exchange.client)) {
+    switch_to_http2(exchange, bytes);
     return 0;
   }
   exchange.arrived_us = now_us_;
@@ -278,7 +297,7 @@ std::size_t Worker::route_request(Exchange& exchange, const RequestHead& head, s
     exchange.head.append(std::string_view(head.method.data(), head_bytes));
     exchange.request_phase = RequestPhase::kGathering;
     arm(exchange, settings_.body_timeout_ms);
-    if (exchange.expects_continue && !send_client(exchange, "HTTP/1.1 100 Continue\r\n\r\n", {})) return 0;
+    if (exchange.expects_continue && !send_continue(exchange)) return 0;
     exchange.expects_continue = false;
     return head_bytes;
   }
@@ -368,6 +387,10 @@ std::size_t Worker::take_body(Exchange& exchange, std::string_view bytes) {
     used = static_cast<std::size_t>(std::min<std::uint64_t>(exchange.request_left, bytes.size()));
     exchange.request_left -= used;
     if (!put_body(exchange, bytes.substr(0, used))) return used;
+  } else if (exchange.client->kind == SocketKind::kStream) {
+    // Without a length it ends with its stream.
+    put_body(exchange, bytes);
+    return bytes.size();
   } else {
     while (used < bytes.size() && !exchange.request_chunks.is_done() && !exchange.request_chunks.is_broken()) {
       const ChunkScanner::Piece piece = exchange.request_chunks.step(bytes.substr(used));
@@ -422,8 +445,7 @@ void Worker::continue_body(Exchange& exchange) {
   if (exchange.request_phase == RequestPhase::kGathering) arm(exchange, settings_.body_timeout_ms);
   if (exchange.request_phase == RequestPhase::kGathering || exchange.service == nullptr) return;
   if (exchange.upstream == nullptr && exchange.response_phase == ResponsePhase::kHead && !exchange.is_waiting) {
-    if (exchange.expects_continue && exchange.request_phase == RequestPhase::kBody &&
-        !send_client(exchange, "HTTP/1.1 100 Continue\r\n\r\n", {})) {
+    if (exchange.expects_continue && exchange.request_phase == RequestPhase::kBody && !send_continue(exchange)) {
       return;
     }
     exchange.expects_continue = false;
@@ -431,45 +453,6 @@ void Worker::continue_body(Exchange& exchange) {
     return;
   }
   if (exchange.upstream != nullptr && exchange.upstream->is_connected) flush_request(exchange);
-}
-
-bool Worker::flush_client(Exchange& exchange) {
-  Client& client = *exchange.client;
-  const std::string_view bytes = exchange.pending.view();
-  const ssize_t count = transmit(client, bytes, {});
-  if (count < 0) {
-    if (errno != EAGAIN && errno != EINTR) {
-      client_gone(client);
-      return false;
-    }
-    client.is_writable = errno == EINTR;
-    return true;
-  }
-  client.is_writable = static_cast<std::size_t>(count) == bytes.size();
-  exchange.pending.consume(static_cast<std::size_t>(count));
-  arm(exchange, settings_.body_timeout_ms);
-  if (!exchange.pending.empty() || exchange.response_phase != ResponsePhase::kComplete) return true;
-  finish_if_done(exchange);
-  return client.exchange == &exchange && client.fd >= 0;
-}
-
-// False when the client has gone, and the exchange with it.
-bool Worker::send_client(Exchange& exchange, std::string_view head, std::string_view body) {
-  Client& client = *exchange.client;
-  std::size_t sent = 0;
-  if (exchange.pending.empty() && client.is_writable) {
-    const ssize_t count = transmit(client, head, body);
-    if (count < 0 && errno != EAGAIN && errno != EINTR) {
-      client_gone(client);
-      return false;
-    }
-    sent = count < 0 ? 0 : static_cast<std::size_t>(count);
-    if (sent < head.size() + body.size()) client.is_writable = false;
-  }
-  if (sent < head.size()) exchange.pending.append(head.substr(sent));
-  const std::size_t of_body = sent > head.size() ? sent - head.size() : 0;
-  if (of_body < body.size()) exchange.pending.append(body.substr(of_body));
-  return true;
 }
 
 }  // namespace busbar::gateway::internal

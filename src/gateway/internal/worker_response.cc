@@ -121,10 +121,11 @@ bool Worker::take_response_head(Exchange& exchange, std::string_view rest) {
   const bool has_no_body = exchange.is_head_request || head.status == 204 || head.status == 304;
   exchange.response_framing = has_no_body ? Framing::kNone : head.framing;
   exchange.response_left = head.content_length;
+  const bool is_stream = exchange.client->kind == SocketKind::kStream;
   ForwardedResponse forwarded{.is_http10 = exchange.is_http10};
   if (exchange.response_framing == Framing::kChunked || exchange.response_framing == Framing::kUntilClose) {
     // HTTP/1.0 knows no chunks: there the end of the connection is the end of the body.
-    exchange.rechunks_response = exchange.response_framing == Framing::kUntilClose && !exchange.is_http10;
+    exchange.rechunks_response = exchange.response_framing == Framing::kUntilClose && !exchange.is_http10 && !is_stream;
     if (exchange.is_http10) exchange.keeps_alive = false;
     forwarded.framing = exchange.is_http10 ? Framing::kNone : Framing::kChunked;
   } else if (exchange.is_head_request && head.framing == Framing::kChunked) {
@@ -138,7 +139,12 @@ bool Worker::take_response_head(Exchange& exchange, std::string_view rest) {
     forwarded.more = more_fields_;
   }
   out_head_.clear();
-  append_response_head(out_head_, head, forwarded);
+  if (is_stream) {
+    auto& stream = static_cast<Stream&>(*exchange.client);
+    stream.session->respond(stream, head, forwarded.more, exchange.response_framing != Framing::kNone);
+  } else {
+    append_response_head(out_head_, head, forwarded);
+  }
   if (exchange.request_sent == exchange.request.size()) {
     exchange.request.clear();
     exchange.request_sent = 0;
@@ -186,19 +192,20 @@ bool Worker::take_response_body(Exchange& exchange, std::string_view head, std::
 
 bool Worker::take_chunks(Exchange& exchange, std::string_view head, std::string_view bytes) {
   std::size_t used = 0;
-  std::string plain(exchange.is_http10 ? head : std::string_view());
+  // Where chunks mean nothing: what they hold.
+  const bool is_plain = exchange.is_http10 || exchange.client->kind == SocketKind::kStream;
+  std::string plain(is_plain ? head : std::string_view());
   while (used < bytes.size() && !exchange.response_chunks.is_done() && !exchange.response_chunks.is_broken()) {
     const ChunkScanner::Piece piece = exchange.response_chunks.step(bytes.substr(used));
     used += piece.bytes;
     if (exchange.wants_usage) exchange.usage.feed(piece.payload);
-    if (exchange.is_http10) plain += piece.payload;
+    if (is_plain) plain += piece.payload;
   }
   if (exchange.response_chunks.is_broken()) {
     if (!head.empty()) exchange.response_phase = ResponsePhase::kHead;  // Nothing has been said yet.
     return response_broken(exchange, "the replica's chunked answer is broken");
   }
-  const bool is_sent =
-      exchange.is_http10 ? send_client(exchange, plain, {}) : send_client(exchange, head, bytes.substr(0, used));
+  const bool is_sent = is_plain ? send_client(exchange, {}, plain) : send_client(exchange, head, bytes.substr(0, used));
   if (!is_sent) return false;
   return !exchange.response_chunks.is_done() || finish_response(exchange, used == bytes.size());
 }
@@ -274,6 +281,17 @@ void Worker::answer(Exchange& exchange, int status, std::string_view content_typ
                     std::optional<std::int64_t> retry_after_s) {
   exchange.status = status;
   if (exchange.request_phase != RequestPhase::kComplete || is_draining_) exchange.keeps_alive = false;
+  if (exchange.client->kind == SocketKind::kStream) {
+    answer_stream(exchange,
+                  {.status = status,
+                   .content_type = content_type,
+                   .content_length = body.size(),
+                   .retry_after_s = retry_after_s,
+                   .more = more_fields_},
+                  body);
+    more_fields_.clear();
+    return;
+  }
   out_head_.clear();
   append_own_answer(out_head_, {.status = status,
                                 .content_type = content_type,
@@ -310,6 +328,10 @@ void Worker::finish_if_done(Exchange& exchange) {
     return;
   }
   Client& client = *exchange.client;
+  if (client.kind == SocketKind::kStream) {
+    finish_stream(exchange);
+    return;
+  }
   const bool has_all = exchange.request_phase == RequestPhase::kComplete;
   const bool keeps_alive = exchange.keeps_alive && has_all;
   const bool is_tunnel = exchange.request_phase == RequestPhase::kTunnel;
