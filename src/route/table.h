@@ -66,8 +66,8 @@ struct Service {
   std::vector<std::string> models = {};
   bool can_start = false;     ///< More replicas may be started: requests may wait even where there is no endpoint.
   std::int64_t start_ms = 0;  ///< How long a replica took to be ready, measured; 0: not known yet.
-  /// Requests that one replica should have at once. When one has twice as many, and at each further multiple, the gateway
-  /// says so at once. 0: only every now and then.
+  /// Requests that one replica should have at once. When one has twice as many, and at each further multiple, the
+  /// gateway says so at once. 0: only every now and then.
   std::uint32_t target = 0;
   Limits limits = {};
   model::ServiceAccess access = {};
