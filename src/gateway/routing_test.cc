@@ -4,6 +4,7 @@
 #include <set>
 
 #include "gateway/policy_testing.h"
+#include "route/latency_sketch.h"
 
 // Which replica a request is given to, and what else becomes of it: through real sockets.
 namespace busbar::gateway {

@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include "base/hash.h"
+#include "sim/test_trace.h"
 
 namespace busbar::sim {
 namespace {
 
-constexpr std::int64_t kMinute = 60'000;
+using testing::kMinute;
+
 constexpr std::int64_t kHour = 60 * kMinute;
 constexpr std::int64_t kCard = 1000;
 
