@@ -402,7 +402,7 @@ TEST(GatewayHttp2, EndsFloods) {
   std::string reset;
   std::string pings;
   std::string settings;
-  std::string empty = frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, "\x83\x86\x84\x41\x02gw");
+  std::string empty = frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, "\x83\x86\x04\x0f/v1/completions\x41\x02gw");
   for (int number = 0; number < 4000; ++number) {
     const std::int32_t id = 2 * number + 1;
     const char code[] = {0, 0, 0, 8};

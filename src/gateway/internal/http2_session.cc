@@ -69,7 +69,7 @@ struct Http2Session::Callbacks {
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
 
-  /// Also for frames of streams that are over, which nghttp2 passes over.
+  /// DATA that holds nothing and ends nothing.
   static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
     const bool is_idle =
         head->type == NGHTTP2_DATA && head->length == 0 && (head->flags & NGHTTP2_FLAG_END_STREAM) == 0;
