@@ -4,8 +4,9 @@
     bench/gateway/million.py [--connections 1000000] [--rate 5000] [--seconds 20] [--json]
 
 Needs root: it runs in a network namespace of its own, from many loopback addresses. Where the limit of open files is below
-the number of connections, the gateway has more threads, with a table each, and the load more processes. The kernel takes about 8 GB for a million connections, both ends. What the gateway adds is the difference to the same load on
-the backend itself, in the same run. Programs: build/bench (./run build-preset bench gateway_load gateway_backend busbar).
+the number of connections, the gateway has more threads, with a table each, and the load more processes. The kernel takes
+about 8 GB for a million connections, both ends. What the gateway adds is the difference to the same load on the backend
+itself, in the same run. Programs: build/bench (./run build-preset bench gateway_load gateway_backend busbar).
 """
 
 import argparse
