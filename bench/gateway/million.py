@@ -104,6 +104,9 @@ class Holders:
             process.stdin.flush()
         results = [json.loads(process.communicate()[0]) for process in self.processes]
         answered = sum(one["answered"] for one in results)
+        for one in results:
+            if failures(one):
+                print(f"a load process saw failures: {one}", file=sys.stderr)
         return {"failures": sum(failures(one) for one in results), "answered": answered,
                 "mean_us": sum(one["total"]["mean_us"] * one["answered"] for one in results) / answered,
                 "p99_us": statistics.median(one["total"]["p99_us"] for one in results)}
@@ -114,7 +117,7 @@ def run(arguments, directory, files):
     backend_port = int(backend.stdout.readline())
     port = free_port()
     (directory / "routes.json").write_text(json.dumps({"version": 1, "services": [
-        {"name": "s", "hosts": [f"127.0.0.1:{port}", "127.0.0.1"], "limits": {"concurrency": 1024, "waiting": 4096},
+        {"name": "s", "hosts": [f"127.0.0.1:{port}", "127.0.0.1"], "limits": {"concurrency": 4096, "waiting": 0, "waiting_each": 0},
          "endpoints": [{"replica": "s-1", "address": "127.0.0.1", "port": backend_port}]}]}))
     # The kernel spreads connections over the threads by a hash: some get a few percent more than others.
     threads = max(2, int(arguments.connections / (files - FILES_BESIDE) * 1.1) + 1)
