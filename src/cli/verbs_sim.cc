@@ -176,7 +176,7 @@ std::string seconds_text(double seconds) {
 }
 
 std::vector<std::string> policy_names() {
-  std::vector<std::string> names = {"busbar"};
+  std::vector<std::string> names = {"busbar", "busbar-yield"};
   for (int kind = 0; kind <= static_cast<int>(sim::PolicyKind::kLas); ++kind) {
     names.emplace_back(sim::policy_kind_name(static_cast<sim::PolicyKind>(kind)));
   }
@@ -264,7 +264,8 @@ void print_comparison(Context& context, std::span<const sim::PageRun> runs) {
 }
 
 /// The core, with its journal where one is asked for.
-Result<sim::RunResult> run_busbar(const SimSetup& setup, const SimReplayOptions& options, sim::RunControl control) {
+Result<sim::RunResult> run_busbar(const SimSetup& setup, const SimReplayOptions& options, const sched::Policy& policy,
+                                  sim::RunControl control) {
   os::UniqueFd journal;
   Result<void> written;
   if (!options.journal.empty()) {
@@ -275,7 +276,7 @@ Result<sim::RunResult> run_busbar(const SimSetup& setup, const SimReplayOptions&
       }
     };
   }
-  TRY_ASSIGN(sim::RunResult result, sim::run_core(setup.trace, sim::make_nodes(setup.shape), {}, {}, control));
+  TRY_ASSIGN(sim::RunResult result, sim::run_core(setup.trace, sim::make_nodes(setup.shape), policy, {}, control));
   TRY(written);
   return result;
 }
@@ -285,8 +286,11 @@ Result<sim::RunResult> run_named(Context& context, const SimSetup& setup, const 
   SimProgress progress(context);
   const sim::RunControl control{.until_ms = setup.until_ms,
                                 .on_progress = [&](const sim::Progress& now) { progress.show(now); }};
-  if (policy == "busbar") {
-    return run_busbar(setup, options, control);
+  if (policy == "busbar" || policy == "busbar-yield") {
+    TRY_ASSIGN(sim::RunResult result,
+               run_busbar(setup, options, {.may_backfill_yield = policy == "busbar-yield"}, control));
+    result.policy = policy;
+    return result;
   }
   const auto kind = sim::policy_kind_from_name(policy);
   if (!kind) {

@@ -71,7 +71,7 @@ struct ServerConfig {
   std::int64_t sched_hold_ms = sched::Policy{}.hold_ms;
   std::int64_t sched_max_promises = sched::Policy{}.max_reservations;
   std::int64_t sched_backfill_patience_ms = sched::Policy{}.backfill_patience_ms;
-  std::string sched_backfill = "yield";  ///< "yield" or "strict".
+  std::string sched_backfill = "strict";  ///< "yield" or "strict".
   std::int64_t sched_eviction_interval_ms = sched::Policy{}.eviction_interval_ms;
   std::int64_t sched_claim_timeout_ms = sched::Policy{}.claim_timeout_ms;
   std::int64_t sched_checkpoint_credit_ms = sched::Policy{}.checkpoint_credit_ms;

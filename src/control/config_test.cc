@@ -231,10 +231,10 @@ TEST(Config, AddressAndPortWinOverListenInTheSameFile) {
 TEST(Config, SetsTheRulesOfTheScheduler) {
   EXPECT_EQ(policy_of(load_or_die(file_sources(""))), sched::Policy{}) << "the defaults are the core's own";
   const sched::Policy policy = policy_of(load_or_die(file_sources(
-      "sched_hold = \"2m\"\nsched_max_promises = 3\nsched_backfill = \"strict\"\nsched_half_life = \"7d\"\n")));
+      "sched_hold = \"2m\"\nsched_max_promises = 3\nsched_backfill = \"yield\"\nsched_half_life = \"7d\"\n")));
   EXPECT_EQ(policy.hold_ms, 120'000);
   EXPECT_EQ(policy.max_reservations, 3U);
-  EXPECT_FALSE(policy.may_backfill_yield);
+  EXPECT_TRUE(policy.may_backfill_yield);
   EXPECT_EQ(policy.fair_share_half_life_ms, 7 * std::int64_t{86'400'000});
 }
 

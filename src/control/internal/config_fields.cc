@@ -230,7 +230,9 @@ std::vector<ConfigField> make_fields() {
        .max = 366 * kDayMs},
       {.key = "sched_backfill",
        .type = kChoice,
-       .doc = "Jobs that would delay a promised one: `yield`: they start and make room for it; `strict`: they wait.",
+       .doc =
+           "Jobs that would delay a promised one: `strict`: they wait; `yield`: they start and make room for it, which "
+           "fills more cards, but one that made room may later delay what others were promised.",
        .member = &Config::sched_backfill,
        .choices = {"yield", "strict"}},
       {.key = "sched_eviction_interval",

@@ -14,11 +14,8 @@ using testing::job;
 using testing::kMinute;
 using testing::limited;
 
-/// Who would delay a promised job waits; yield_test.cc has the other way.
-const Policy kStrict = {.may_backfill_yield = false};
-
 TEST(Backfill, LetsAShortJobPassThatEndsBeforeTheHeadCanStart) {
-  Host host(cluster().cards(2).build(), kStrict);
+  Host host(cluster().cards(2).build());
   host.submit(limited(job(1, 1, 1000), 60 * kMinute));
   host.start(1);
   host.submit(job(2, 1, 2000));
@@ -44,7 +41,7 @@ TEST(Backfill, LetsALongJobPassThatTakesNothingTheHeadNeeds) {
 }
 
 TEST(Backfill, StopsTrustingTimeLimitsWhenTheHeadHasWaitedLong) {
-  Host host(cluster().cards(2).build(), {.backfill_patience_ms = 10 * kMinute, .may_backfill_yield = false});
+  Host host(cluster().cards(2).build(), {.backfill_patience_ms = 10 * kMinute});
   host.submit(limited(job(1, 1, 1000), 60 * kMinute));
   host.start(1);
   host.submit(job(2, 1, 2000));
@@ -57,7 +54,7 @@ TEST(Backfill, StopsTrustingTimeLimitsWhenTheHeadHasWaitedLong) {
 }
 
 TEST(Backfill, KeepsJobsWithoutLimitFromTakingTheNextFreeCard) {
-  Host host(cluster().cards(2).build(), kStrict);
+  Host host(cluster().cards(2).build());
   host.submit(job(1, 1, 1000));
   host.submit(job(2, 1, 2000));
   host.submit(job(3, 1, 1000));
@@ -67,7 +64,7 @@ TEST(Backfill, KeepsJobsWithoutLimitFromTakingTheNextFreeCard) {
 }
 
 TEST(Backfill, LetsLimitedJobsPassWhileTheHeadsStartIsUnknown) {
-  Host host(cluster().cards(2).build(), kStrict);
+  Host host(cluster().cards(2).build());
   host.submit(job(1, 1, 1000));
   host.submit(job(2, 1, 2000));
   host.submit(limited(job(3, 1, 1000), kMinute));
@@ -78,7 +75,7 @@ TEST(Backfill, LetsLimitedJobsPassWhileTheHeadsStartIsUnknown) {
 }
 
 TEST(Backfill, AnEndlessStreamOfSmallJobsDoesNotStarveALargeOne) {
-  Host host(cluster().nodes(2).cards(4).build(), kStrict);
+  Host host(cluster().nodes(2).cards(4).build());
   std::uint64_t next = 1;
   std::vector<std::uint64_t> running;
   const auto submit_small = [&] {

@@ -13,8 +13,10 @@ using testing::kHour;
 using testing::kMinute;
 using testing::limited;
 
+const Policy kYielding = {.may_backfill_yield = true};
+
 /// Two nodes: job 1 runs on one for an hour, job 2 waits for both, and the other node is free.
-Host half_free(Policy policy = {}) {
+Host half_free(Policy policy = kYielding) {
   Host host(cluster().nodes(2).cards(8).build(), std::move(policy));
   host.submit(limited(job(1, 1, 8000), 60 * kMinute));
   host.start(1);
@@ -51,7 +53,7 @@ TEST(Yield, WhatDelaysNobodyDoesNotYield) {
 }
 
 TEST(Yield, NobodyStopsBeforeThePromisedJobWouldStart) {
-  Host host(cluster().nodes(3).cards(8).build());
+  Host host(cluster().nodes(3).cards(8).build(), kYielding);
   for (const std::uint64_t id : {1, 2}) {
     host.submit(limited(job(id, 1, 8000), 60 * kMinute));
     host.start(id);
@@ -65,7 +67,7 @@ TEST(Yield, NobodyStopsBeforeThePromisedJobWouldStart) {
 }
 
 TEST(Yield, OnlyAsManyStopAsAreNeeded) {
-  Host host(cluster().nodes(2).cards(8).build());
+  Host host(cluster().nodes(2).cards(8).build(), kYielding);
   host.submit(limited(job(1, 1, 8000), 60 * kMinute));
   host.start(1);
   host.submit(job(2, 3, 4000));
@@ -99,7 +101,7 @@ TEST(Yield, IsTheOperatorsChoice) {
 }
 
 TEST(Yield, OneThatWasStoppedWaitsUntilItMayBeStoppedAgain) {
-  Host host(cluster().nodes(3).cards(8).build());
+  Host host(cluster().nodes(3).cards(8).build(), kYielding);
   host.submit(limited(job(1, 1, 8000), 60 * kMinute));
   host.start(1);
   host.submit(limited(job(6, 1, 8000), 3 * kHour));

@@ -61,7 +61,7 @@ TEST(Swap, GivesHeldCardsToNobodyElse) {
 }
 
 TEST(Swap, EndsTheHoldInTimeAndThenStartsAnywhere) {
-  Host host(cluster().nodes(4).cards(8).build(), {.hold_ms = 10'000, .may_backfill_yield = false});
+  Host host(cluster().nodes(4).cards(8).build(), {.hold_ms = 10'000});
   host.submit(job(1, 3, 8000));
   host.submit(job(2, 1, 8000));
   host.start(1);

@@ -119,7 +119,7 @@ TEST(Placer, StartsAnElasticGangWithTheMostNodesThatFit) {
 }
 
 TEST(Placer, HoldsARequiredLevel) {
-  Host host(cluster().leaves(2).nodes(2).cards(8).build(), {.may_backfill_yield = false});
+  Host host(cluster().leaves(2).nodes(2).cards(8).build());
   host.submit(job(1, 1, 8000));
   host.submit(job(2, 1, 8000));
   host.succeed(1);
