@@ -138,6 +138,7 @@ class Worker {
   void wake(Stream& stream);
   void serve_stream(Stream& stream);
   void begin_stream(Stream& stream);
+  void consume(Stream& stream, std::size_t bytes);
   void take_stream_body(Stream& stream, Exchange& exchange);
   void answer_stream(Exchange& exchange, const Http2Session::OwnHead& head, std::string_view body);
   void finish_stream(Exchange& exchange);

@@ -124,6 +124,13 @@ void Worker::wake(Stream& stream) {
   mark_dirty(*stream.connection);
 }
 
+// The client may send as much again, and has to be told: it may be the replica that took it, with no frame of the
+// client's on its way.
+void Worker::consume(Stream& stream, std::size_t bytes) {
+  stream.session->consume(stream, bytes);
+  if (bytes > 0) mark_dirty(*stream.connection);
+}
+
 // Everything that this stream may do now.
 void Worker::serve_stream(Stream& stream) {
   if (stream.fd < 0) return;
@@ -145,7 +152,7 @@ void Worker::serve_stream(Stream& stream) {
   }
   Exchange* const exchange = stream.exchange;
   if (exchange == nullptr) {
-    stream.session->consume(stream, stream.body.size());
+    consume(stream, stream.body.size());
     return;
   }
   if (exchange->request_phase != RequestPhase::kComplete) take_stream_body(stream, *exchange);
@@ -190,11 +197,11 @@ void Worker::take_stream_body(Stream& stream, Exchange& exchange) {
     const bool is_full = exchange.request.size() - exchange.request_sent > kKeptBytes;
     if (exchange.is_waiting || (is_full && exchange.request_phase != RequestPhase::kGathering)) return;
     const std::size_t used = take_body(exchange, stream.body.view());
-    stream.session->consume(stream, used);
+    consume(stream, used);
     if (stream.exchange != &exchange) return;
   }
   if (exchange.response_phase == ResponsePhase::kComplete) {
-    stream.session->consume(stream, stream.body.size());
+    consume(stream, stream.body.size());
     return;
   }
   if (wants_body() && stream.has_ended && stream.body.empty()) finish_body(exchange);
@@ -216,7 +223,7 @@ void Worker::finish_stream(Exchange& exchange) {
   auto& stream = static_cast<Stream&>(*exchange.client);
   stream.is_answered = true;
   end_exchange(exchange);
-  stream.session->consume(stream, stream.body.size());
+  consume(stream, stream.body.size());
   wake(stream);
 }
 
