@@ -49,7 +49,8 @@ bool Worker::feed_http2(Client& client, std::string_view bytes) {
 
 void Worker::serve_http2(Client& client) {
   Http2Session& session = *channel_of(client)->http2;
-  timers_.arm(client, now_us_ / 1000 + settings_.idle_timeout_ms);
+  // What comes while it ends must not put the end off.
+  if (!session.is_ending()) timers_.arm(client, now_us_ / 1000 + settings_.idle_timeout_ms);
   if (!session.output().empty() && client.is_writable) flush_http2(client);
   for (int round = 0; client.fd >= 0 && client.is_readable; ++round) {
     if (session.output().size() > kMaxUnsentBytes) break;
