@@ -35,6 +35,16 @@ std::string body_in(std::string_view answer) {
   return std::string(answer.substr(answer.find("\r\n\r\n") + 4));
 }
 
+/// A service "s" whose requests are copied to "shadow".
+route::Table mirrored(const Backend& backend, const Backend& shadow) {
+  route::Service service{.name = "s",
+                         .endpoints = {{.replica = "s-1", .address = "127.0.0.1", .port = backend.port()}}};
+  service.traffic.mirror = {.to = "shadow"};
+  return {.services = {service,
+                       {.name = "shadow",
+                        .endpoints = {{.replica = "shadow-1", .address = "127.0.0.1", .port = shadow.port()}}}}};
+}
+
 TEST_F(GatewayRouting, ASessionStaysWithItsReplica) {
   const Replicas replicas(4);
   for (const auto kind : {model::AffinityKind::kCookie, model::AffinityKind::kHeader}) {
@@ -145,12 +155,7 @@ TEST_F(GatewayRouting, CopiesOfRequestsGoToTheMirrorAndTheirAnswersNowhere) {
     peer.send("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
   });
   const Backend backend(echoes());
-  route::Service service{.name = "s",
-                         .endpoints = {{.replica = "s-1", .address = "127.0.0.1", .port = backend.port()}}};
-  service.traffic.mirror = {.to = "shadow"};
-  start({.services = {service,
-                      {.name = "shadow",
-                       .endpoints = {{.replica = "shadow-1", .address = "127.0.0.1", .port = shadow.port()}}}}});
+  start(mirrored(backend, shadow));
   const std::string answer = send("PUT /services/s/x HTTP/1.1\r\nHost: a\r\nX-A: b\r\nContent-Length: 5\r\n\r\nhello");
   EXPECT_EQ(status_in(answer), 200);
   has_copy.wait();
@@ -168,12 +173,7 @@ TEST_F(GatewayRouting, AMirrorThatIsStuckSlowsNobody) {
     may_end.wait();
   });
   const Backend backend(echoes());
-  route::Service service{.name = "s",
-                         .endpoints = {{.replica = "s-1", .address = "127.0.0.1", .port = backend.port()}}};
-  service.traffic.mirror = {.to = "shadow"};
-  start({.services = {service,
-                      {.name = "shadow",
-                       .endpoints = {{.replica = "shadow-1", .address = "127.0.0.1", .port = shadow.port()}}}}});
+  start(mirrored(backend, shadow));
   for (int count = 0; count < 100; ++count) ASSERT_EQ(status_in(get("")), 200);
   EXPECT_TRUE(counts("busbar_gateway_mirrors_total{service=\"s\"} 64\n"));
   EXPECT_TRUE(counts("busbar_gateway_mirrors_dropped_total{service=\"s\"} 36\n"));

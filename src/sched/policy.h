@@ -34,8 +34,8 @@ struct Policy {
   std::int64_t hold_ms = 30'000;
   /// Waiting jobs that are promised a start at a time, one a queue at most.
   std::uint32_t max_reservations = 16;
-  /// What would delay a promised job may start there all the same, on condition that it makes room for it when asked. Off
-  /// by default: who made room stands in the queue again where it was, and may delay what others were promised.
+  /// What would delay a promised job may start there all the same, on condition that it makes room for it when asked.
+  /// Off by default: who made room stands in the queue again where it was, and may delay what others were promised.
   bool may_backfill_yield = false;
   friend bool operator==(const Policy&, const Policy&) = default;
 };

@@ -2,9 +2,10 @@
 
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
+
+#include "route/log_buckets.h"
 
 namespace busbar::gateway::internal {
 
@@ -18,8 +19,7 @@ class Counter {
   std::atomic<std::uint64_t> value_ = 0;
 };
 
-/// Durations in log-linear buckets, as HdrHistogram has them: eight to each power of two, so a value is known to within
-/// 12.5 %. One writer, any reader.
+/// Durations in log-linear buckets (route/log_buckets.h). One writer, any reader.
 class Histogram {
  public:
   static constexpr std::size_t kBuckets = 8 * 30;  ///< Up to 2^32 us, 71 minutes; more counts as that.
@@ -29,16 +29,11 @@ class Histogram {
     sum_us_.add(us);
   }
   static std::size_t bucket_of(std::uint64_t us) {
-    if (us < 8) return us;
-    const auto log = static_cast<std::size_t>(std::bit_width(us)) - 1;
-    const std::size_t index = (log - 2) * 8 + ((us >> (log - 3)) & 7);
+    const std::size_t index = route::log_bucket_of(us);
     return index < kBuckets ? index : kBuckets - 1;
   }
   /// The smallest duration beyond the bucket.
-  static std::uint64_t bucket_end_us(std::size_t bucket) {
-    if (bucket < 8) return bucket + 1;
-    return (8 + bucket % 8 + 1) << (bucket / 8 - 1);
-  }
+  static std::uint64_t bucket_end_us(std::size_t bucket) { return route::log_bucket_end(bucket); }
   std::uint64_t count_in(std::size_t bucket) const { return buckets_[bucket].value(); }
   std::uint64_t sum_us() const { return sum_us_.value(); }
 
