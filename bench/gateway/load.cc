@@ -45,6 +45,7 @@ void print_json(const LoadOutcome& outcome) {
                                     {"most_open", outcome.most_open},
                                     {"open_s", outcome.open_s},
                                     {"seconds", outcome.seconds},
+                                    {"slowest_due_s", outcome.slowest_due_s},
                                     {"total", latencies_json(outcome.total)},
                                     {"first", latencies_json(outcome.first)},
                                     {"gap", latencies_json(outcome.gap)},
@@ -90,6 +91,11 @@ int main(int argc, char** argv) {
     print_json(client.outcome());
   } else {
     print_text(*options, client.outcome());
+  }
+  if (options->waits_for_start) {
+    std::fflush(stdout);
+    while (std::getchar() != EOF) {
+    }
   }
   return client.outcome().broken == 0 && client.outcome().refused.empty() ? 0 : 1;
 }

@@ -333,7 +333,10 @@ void LoadClient::finish(std::uint32_t connection) {
   if (!is_good) ++outcome_.refused[exchange.status];
   if (is_good && !exchange.is_opening) {
     ++outcome_.answered;
-    outcome_.total.record(now_ns() - exchange.arrival.due_ns);
+    const std::int64_t took_ns = now_ns() - exchange.arrival.due_ns;
+    if (took_ns > 0 && static_cast<double>(took_ns) / 1000 > outcome_.total.most_us())
+      outcome_.slowest_due_s = static_cast<double>(exchange.arrival.due_ns) / kSecond;
+    outcome_.total.record(took_ns);
   }
   free_exchanges_.push_back(under_way_[connection]);
   under_way_[connection] = kNone;

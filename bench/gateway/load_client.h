@@ -25,6 +25,7 @@ struct LoadOutcome {
   std::uint64_t answered = 0;                 ///< Whole and 2xx.
   std::map<int, std::uint64_t> refused = {};  ///< By status, where it was no 2xx.
   std::uint64_t broken = 0;                   ///< Connections refused, reset, or ended in the middle of an answer.
+  double slowest_due_s = 0;                   ///< When the request was due that took longest, from the start.
   std::uint64_t lost_idle = 0;                ///< Held connections that the other side closed.
   std::uint64_t events = 0;                   ///< Of streams.
   std::size_t most_open = 0;

@@ -123,7 +123,8 @@ Result<LoadOptions> parse_load_options(int argc, const char* const* argv) {
   app.add_option("--sources", options.sources, "source addresses in a row")->check(CLI::Range(1, 200));
   app.add_option("--first-source", options.first_source, "127.0.0.N")->check(CLI::Range(1, 254));
   app.add_flag("--wait", options.waits_for_start,
-               "when what is held is open: \"ready\" on stderr, then waits for a line");
+               "when what is held is open: \"ready\" on stderr, then waits for a line; after the result it "
+               "keeps what it holds until its stdin ends");
   app.add_flag("--json", options.is_json, "the result as JSON");
   try {
     app.parse(argc, argv);

@@ -36,7 +36,9 @@ struct LoadOptions {
   std::size_t hold = 0;            ///< Not 0: so many connections are opened first, each served once, and stay open.
   std::uint32_t sources = 1;       ///< Addresses that they come from: a source has 64 k ports.
   std::uint32_t first_source = 2;  ///< 127.0.0.N
-  bool waits_for_start = false;    ///< After opening: says "ready" on stderr and waits for a line on stdin.
+  /// After opening: says "ready" on stderr and waits for a line on stdin; after the result, for the end of stdin, so
+  /// that no process closes what it holds while others of the same run still measure.
+  bool waits_for_start = false;
   bool is_json = false;
 };
 

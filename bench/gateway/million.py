@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """A million connections open at once, each served, then requests on them in turn.
 
-    bench/gateway/million.py [--connections 1000000] [--rate 5000] [--seconds 20] [--json]
+    bench/gateway/million.py [--connections 1000000] [--rate 5000] [--seconds 20] [--settle 60] [--json]
 
 Needs root: it runs in a network namespace of its own, from many loopback addresses. Where the limit of open files is below
 the number of connections, the gateway has more threads, with a table each, and the load more processes. The kernel takes
-about 8 GB for a million connections, both ends. What the gateway adds is the difference to the same load on the backend
-itself, in the same run. Programs: build/bench (./run build-preset bench gateway_load gateway_backend busbar).
+about 8 GB for a million connections, both ends. What the gateway adds is the difference to the same load from as many
+processes on the backend itself, over a few connections each, in the same run.
+Programs: build/bench (./run build-preset bench gateway_load gateway_backend busbar).
 """
 
 import argparse
@@ -25,6 +26,7 @@ from peers import BUSBAR, free_port, wait_for
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = pathlib.Path(os.environ.get("BUSBAR_BENCH_DIR", ROOT / "build" / "bench" / "bench"))
 FILES_BESIDE = 500  # of a table: what is open besides clients
+FEW = 64  # connections of a load process, where their number is not what is measured
 
 
 def into_own_network():
@@ -63,10 +65,6 @@ def load_argv(port, *flags):
     return [str(PROGRAMS / "gateway_load"), f"127.0.0.1:{port}", "--json", *map(str, flags)]
 
 
-def load(port, *flags):
-    return json.loads(subprocess.run(load_argv(port, *flags), stdout=subprocess.PIPE, check=True).stdout)
-
-
 def failures(result):
     return result["broken"] + result["lost_idle"] + sum(result["refused"].values()) + result["sent"] - result["answered"]
 
@@ -74,12 +72,11 @@ def failures(result):
 class Holders:
     """As many load processes as the limit of files asks for; they begin together when all connections are open."""
 
-    def __init__(self, port, arguments, files):
-        count = arguments.connections // (files - FILES_BESIDE) + 1
+    def __init__(self, port, arguments, count, connections):
         self.processes = []
         held = 0
         for number in range(count):
-            hold = (arguments.connections * (number + 1)) // count - held
+            hold = (connections * (number + 1)) // count - held
             held += hold
             self.processes.append(subprocess.Popen(
                 load_argv(port, "--hold", hold, "--connections", hold, "--first-source", number + 2, "--rate",
@@ -102,14 +99,26 @@ class Holders:
         for process in self.processes:
             process.stdin.write("\n")
             process.stdin.flush()
-        results = [json.loads(process.communicate()[0]) for process in self.processes]
+        # A process that ended would close its connections, in the kernel for long, while others still measure.
+        results = [json.loads(process.stdout.readline()) for process in self.processes]
+        for process in self.processes:
+            process.stdin.close()
+        for process in self.processes:
+            process.wait()
         answered = sum(one["answered"] for one in results)
         for one in results:
             if failures(one):
                 print(f"a load process saw failures: {one}", file=sys.stderr)
         return {"failures": sum(failures(one) for one in results), "answered": answered,
                 "mean_us": sum(one["total"]["mean_us"] * one["answered"] for one in results) / answered,
+                "p50_us": statistics.median(one["total"]["p50_us"] for one in results),
                 "p99_us": statistics.median(one["total"]["p99_us"] for one in results)}
+
+
+def over_few(port, arguments, count):
+    holders = Holders(port, arguments, count, count * FEW)
+    holders.wait_until_open()
+    return holders.play()
 
 
 def run(arguments, directory, files):
@@ -126,21 +135,23 @@ def run(arguments, directory, files):
                                 str(threads), "--thread-files"])
     try:
         wait_for(port)
-        steady = ["--rate", arguments.rate, "--seconds", arguments.seconds]
-        direct = load(backend_port, *steady)
-        few = load(port, *steady)
+        count = arguments.connections // (files - FILES_BESIDE) + 1
+        direct = over_few(backend_port, arguments, count)
+        few = over_few(port, arguments, count)
         empty, available = memory_of(gateway.pid), meminfo("MemAvailable")
-        holders = Holders(port, arguments, files)
+        holders = Holders(port, arguments, count, arguments.connections)
         begin = time.monotonic()
         holders.wait_until_open()
         opened = time.monotonic() - begin
+        # The opening's own connections to the backend are closed when they have been idle for up to a minute.
+        time.sleep(arguments.settle)
         full, taken = memory_of(gateway.pid), available - meminfo("MemAvailable")
         held = holders.play()
         return {"connections": arguments.connections, "threads": threads, "load_processes": len(holders.processes),
-                "open_s": opened, "failures": held["failures"] + failures(few) + failures(direct), "requests": held["answered"],
+                "open_s": opened, "failures": held["failures"] + few["failures"] + direct["failures"], "requests": held["answered"],
                 "gateway_bytes": full, "gateway_empty_bytes": empty, "machine_bytes": taken,
-                "direct_mean_us": direct["total"]["mean_us"], "few_mean_us": few["total"]["mean_us"],
-                "held_mean_us": held["mean_us"], "held_p99_us": held["p99_us"]}
+                **{f"{name}_{key}": result[key] for name, result in (("direct", direct), ("few", few), ("held", held))
+                   for key in ("mean_us", "p50_us", "p99_us")}}
     finally:
         for process in (gateway, backend):
             process.terminate()
@@ -153,6 +164,7 @@ def main():
     parser.add_argument("--connections", type=int, default=1_000_000)
     parser.add_argument("--rate", type=int, default=5000)
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--settle", type=int, default=60, metavar="SECONDS", help="between the opening and the requests")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if "BUSBAR_MILLION_INSIDE" not in os.environ:
@@ -168,9 +180,10 @@ def main():
               f"{result['failures']} failed")
         print(f"gateway's memory: {result['gateway_bytes'] / 1e6:.1f} MB, {result['gateway_empty_bytes'] / 1e6:.1f} MB before; "
               f"the machine's, both ends and the kernel: {result['machine_bytes'] / 1e9:.1f} GB")
-        print(f"mean time at {arguments.rate} a second: {result['direct_mean_us']:.0f} us without a gateway, "
-              f"{result['few_mean_us']:.0f} through it, {result['held_mean_us']:.0f} with all connections open (p99 "
-              f"{result['held_p99_us']:.0f}); added by the gateway: {result['held_mean_us'] - result['direct_mean_us']:.0f} us")
+        for name, what in (("direct", "without a gateway"), ("few", "through it"), ("held", "with all connections open")):
+            print(f"at {arguments.rate} a second {what}: mean {result[name + '_mean_us']:.0f} us, p50 "
+                  f"{result[name + '_p50_us']:.0f}, p99 {result[name + '_p99_us']:.0f}")
+        print(f"added by the gateway, all open: {result['held_mean_us'] - result['direct_mean_us']:.0f} us in the mean")
     sys.exit(1 if result["failures"] else 0)
 
 

@@ -30,7 +30,7 @@ struct WorkerSettings {
   std::int64_t head_timeout_ms = 10'000;    ///< From a request's first byte to the end of its head.
   std::int64_t body_timeout_ms = 60'000;    ///< Without progress of a body, either way.
   std::int64_t connect_timeout_ms = 2'000;  ///< To a replica.
-  std::int64_t upstream_idle_ms = 60'000;   ///< Of a pooled connection to a replica.
+  std::int64_t upstream_idle_ms = 60'000;   ///< Of a pooled connection to a replica, at most.
   std::size_t max_idle_upstreams = 256;     ///< For each replica.
   std::size_t max_clients = 1'000'000;      ///< Beyond: accepting pauses.
   std::size_t max_handshakes = 4'096;       ///< Of TLS, under way at once; beyond: closed.
@@ -183,6 +183,7 @@ class Worker {
   void close_upstream(Upstream& upstream);
   void park_upstream(Upstream& upstream);
   void unlink_idle(Upstream& upstream);
+  std::int64_t idle_ms_of(const Upstream& upstream) const;
   Upstream* open_upstream(WorkerEndpoint& endpoint);
   bool has_adapter(const Exchange& exchange, std::size_t index) const;
   static void take_place(const Exchange& exchange, WorkerEndpoint& endpoint);
