@@ -12,7 +12,8 @@ set(BUSBAR_UNITY 0 CACHE STRING "source files of a layer that are compiled as on
 option(BUSBAR_PCH "precompile the standard headers that most files use" ON)
 set(BUSBAR_SANITIZE "" CACHE STRING "sanitizers to build with, as -fsanitize= takes them, e.g. address,undefined")
 
-add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror -fno-omit-frame-pointer)
+add_compile_options(-Wall -Wextra -Wshadow $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor> $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>
+  -Werror -fno-omit-frame-pointer)
 # A C++-only flag on the one C program is a warning, so an error.
 add_compile_options($<$<COMPILE_LANGUAGE:C>:-Wno-error>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
@@ -34,7 +35,7 @@ if(BUSBAR_UNITY GREATER 0)
   set(CMAKE_UNITY_BUILD_BATCH_SIZE ${BUSBAR_UNITY})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # It takes the files that are joined for headers, where such a field would be a mistake.
-    add_compile_options(-Wno-subobject-linkage)
+    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)
   endif()
 endif()
 

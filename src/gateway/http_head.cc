@@ -1,8 +1,10 @@
 #include "gateway/http_head.h"
 
+#include <algorithm>
 #include <cstring>
 
-#include "base/check.h"
+#include "gateway/internal/header_names.h"
+#include "gateway/internal/scan.h"
 
 namespace busbar::gateway {
 namespace {
@@ -12,136 +14,44 @@ constexpr HeadFault bad(std::string_view text) {
   return {.status = 400, .text = text};
 }
 
-/// Characters of a token, RFC 9110 §5.6.2.
-constexpr std::array<bool, 256> make_token_table() {
-  std::array<bool, 256> table = {};
-  for (int c = 'a'; c <= 'z'; ++c) table[static_cast<std::size_t>(c)] = true;
-  for (int c = 'A'; c <= 'Z'; ++c) table[static_cast<std::size_t>(c)] = true;
-  for (int c = '0'; c <= '9'; ++c) table[static_cast<std::size_t>(c)] = true;
-  for (const char c : {'!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~'}) {
-    table[static_cast<unsigned char>(c)] = true;
-  }
-  return table;
-}
-constexpr std::array<bool, 256> kToken = make_token_table();
-
 bool is_token(std::string_view text) {
-  for (const char c : text) {
-    if (!kToken[static_cast<unsigned char>(c)]) return false;
-  }
-  return !text.empty();
-}
-
-/// Whether some byte is a control character other than a tab. Eight bytes at a time; a tab only costs a second look.
-bool has_control(std::string_view text) {
-  constexpr std::uint64_t kOnes = 0x0101010101010101U;
-  constexpr std::uint64_t kHigh = 0x8080808080808080U;
-  const char* at = text.data();
-  std::size_t left = text.size();
-  bool is_suspect = false;
-  const auto is_suspicious = [](const char* bytes) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes, 8);
-    const std::uint64_t below_space = (word - kOnes * 0x20) & ~word;
-    const std::uint64_t delete_xor = word ^ (kOnes * 0x7f);
-    const std::uint64_t is_delete = (delete_xor - kOnes) & ~delete_xor;
-    return ((below_space | is_delete) & kHigh) != 0;
-  };
-  for (; left >= 8 && !is_suspect; left -= 8, at += 8) {
-    is_suspect = is_suspicious(at);
-    if (is_suspect) break;
-  }
-  // The rest together with bytes that were looked at already.
-  if (!is_suspect && left > 0 && text.size() >= 8) {
-    is_suspect = is_suspicious(text.data() + text.size() - 8);
-    if (!is_suspect) left = 0;
-  }
-  if (!is_suspect && left == 0) return false;
-  for (const char c : std::string_view(at, left)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && byte != '\t') || byte == 0x7f) return true;
-  }
-  return false;
+  const char* const end = text.data() + text.size();
+  return !text.empty() && internal::find_token_end(text.data(), end) == end;
 }
 
 constexpr char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
 }
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
+template <class IsIn>
+constexpr std::array<bool, 256> make_table(IsIn is_in) {
+  std::array<bool, 256> table = {};
+  for (std::size_t byte = 0; byte < 256; ++byte) table[byte] = is_in(static_cast<char>(byte));
+  return table;
+}
+constexpr std::array<bool, 256> kInTarget = make_table([](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
+/// Of a host without its port: reg-name or IP literal, RFC 3986 §3.2.2. No user information, no path.
+constexpr std::array<bool, 256> kInHost = make_table([](char c) {
+  return internal::is_token_character(c) || c == '[' || c == ']' || c == ':' || c == '(' || c == ')' || c == ',' ||
+         c == ';' || c == '=';
+});
+
+std::string_view view_of(const char* first, const char* last) {
+  return {first, static_cast<std::size_t>(last - first)};
 }
 
-struct KnownHeader {
-  std::string_view name;
-  HeaderId id;
-};
-// By length; names of the same length stand together.
-constexpr KnownHeader kKnownHeaders[] = {{"te", HeaderId::kTe},
-                                         {"host", HeaderId::kHost},
-                                         {"expect", HeaderId::kExpect},
-                                         {"trailer", HeaderId::kTrailer},
-                                         {"upgrade", HeaderId::kUpgrade},
-                                         {"x-api-key", HeaderId::kApiKey},
-                                         {"connection", HeaderId::kConnection},
-                                         {"keep-alive", HeaderId::kKeepAlive},
-                                         {"x-busbar-key", HeaderId::kKeyId},
-                                         {"content-type", HeaderId::kContentType},
-                                         {"authorization", HeaderId::kAuthorization},
-                                         {"content-length", HeaderId::kContentLength},
-                                         {"x-busbar-tenant", HeaderId::kTenant},
-                                         {"x-forwarded-for", HeaderId::kForwardedFor},
-                                         {"proxy-connection", HeaderId::kProxyConnection},
-                                         {"transfer-encoding", HeaderId::kTransferEncoding},
-                                         {"x-forwarded-proto", HeaderId::kForwardedProto},
-                                         {"proxy-authenticate", HeaderId::kProxyAuthenticate},
-                                         {"proxy-authorization", HeaderId::kProxyAuthorization}};
-constexpr std::size_t kLongestKnown = 19;
-
-/// First entry of kKnownHeaders with a name of this length, and the one after the last.
-struct LengthRange {
-  std::uint8_t first = 0;
-  std::uint8_t last = 0;
-};
-constexpr std::array<LengthRange, kLongestKnown + 1> make_length_ranges() {
-  std::array<LengthRange, kLongestKnown + 1> ranges = {};
-  for (std::uint8_t index = 0; index < std::size(kKnownHeaders); ++index) {
-    LengthRange& range = ranges[kKnownHeaders[index].name.size()];
-    if (range.last == 0) range.first = index;
-    range.last = static_cast<std::uint8_t>(index + 1);
-  }
-  return ranges;
-}
-constexpr std::array<LengthRange, kLongestKnown + 1> kLengthRanges = make_length_ranges();
-
-/// Whether a token is this name of lower-case letters and hyphens, ignoring case. Eight characters at a time: no other
-/// character of a token becomes one of those by the bit that makes capitals small.
-bool is_name(std::string_view token, std::string_view known) {
-  const std::size_t size = known.size();
-  if (token.size() != size) return false;
-  const auto word = [](const char* at) {
-    std::uint64_t value = 0;
-    std::memcpy(&value, at, 8);
-    return value;
-  };
-  constexpr std::uint64_t kSmall = 0x2020202020202020U;
-  if (size < 8) return equals_ignoring_case(token, known);
-  for (std::size_t at = 0; at + 8 <= size; at += 8) {
-    if ((word(token.data() + at) | kSmall) != word(known.data() + at)) return false;
-  }
-  return (word(token.data() + size - 8) | kSmall) == word(known.data() + size - 8);
+constexpr bool is_blank(char c) {
+  return c == ' ' || c == '\t';
 }
 
-HeaderId header_id(std::string_view name) {
-  if (name.size() > kLongestKnown) return HeaderId::kOther;
-  const LengthRange range = kLengthRanges[name.size()];
-  for (std::size_t index = range.first; index < range.last; ++index) {
-    const std::string_view known = kKnownHeaders[index].name;
-    if (is_name(name, known)) return kKnownHeaders[index].id;
+inline std::string_view trim(const char* first, const char* last) {
+  if (first < last && *first == ' ') ++first;
+  // Nearly always there is no more.
+  if (first < last && (is_blank(*first) || is_blank(last[-1]))) {
+    while (first < last && is_blank(*first)) ++first;
+    while (first < last && is_blank(last[-1])) --last;
   }
-  return HeaderId::kOther;
+  return view_of(first, last);
 }
 
 bool is_hop_by_hop(HeaderId id) {
@@ -172,36 +82,31 @@ bool is_hop_by_hop(HeaderId id) {
   return false;
 }
 
+constexpr std::string_view kEventStream = "text/event-stream";
+constexpr std::string_view kVersion = "HTTP/1.1";
+
 /// Whether "HTTP/1.x" stands there, and which x: 0 or 1. Others: 255.
 std::uint8_t minor_version_of(std::string_view text) {
-  if (text == "HTTP/1.1") return 1;
+  if (text == kVersion) return 1;
   return text == "HTTP/1.0" ? 0 : 255;
 }
 
 /// The name in a Host field or an authority: without port. Sets `is_bad` for what is no host.
 std::string_view host_name(std::string_view value, bool& is_bad) {
-  std::size_t end = value.size();
-  if (!value.empty() && value.front() == '[') {
-    end = value.find(']');
-    if (end == std::string_view::npos) {
-      is_bad = true;
-      return {};
-    }
-    ++end;
+  const char* at = value.data();
+  const char* const end = at + value.size();
+  bool is_good = true;
+  if (at < end && *at == '[') {
+    while (at < end && *at != ']') is_good &= kInHost[static_cast<unsigned char>(*at++)];
+    is_good &= at < end;
+    if (at < end) ++at;
   } else {
-    end = value.find(':');
-    if (end == std::string_view::npos) end = value.size();
+    while (at < end && *at != ':') is_good &= kInHost[static_cast<unsigned char>(*at++)];
   }
-  const std::string_view port = value.substr(end);
-  for (const char c : port.substr(port.empty() ? 0 : 1)) is_bad = is_bad || c < '0' || c > '9';
-  if (!port.empty() && port.front() != ':') is_bad = true;
-  const std::string_view name = value.substr(0, end);
-  for (const char c : name) {
-    // reg-name, IP literal: RFC 3986 §3.2.2. No user information, no path.
-    const bool is_fine = kToken[static_cast<unsigned char>(c)] || c == '[' || c == ']' || c == ':' || c == '(' ||
-                         c == ')' || c == ',' || c == ';' || c == '=';
-    is_bad = is_bad || !is_fine;
-  }
+  const std::string_view name = view_of(value.data(), at);
+  is_good &= at == end || *at == ':';
+  while (at < end && ++at < end) is_good &= *at >= '0' && *at <= '9';
+  is_bad = is_bad || !is_good;
   return name;
 }
 
@@ -215,6 +120,17 @@ bool equals_ignoring_case(std::string_view left, std::string_view right) {
   }
   return true;
 }
+
+namespace {
+
+HeadFault bad_name(char first, char stop, bool is_empty) {
+  if (stop == '\n') return bad("a header line ends with a bare line feed");
+  if (!is_empty) return bad("a header's name holds a character that is none of a name");
+  return bad(first == ' ' || first == '\t' ? "a header continues on a second line (obs-fold)"
+                                           : "a header line does not begin with a field name");
+}
+
+}  // namespace
 
 struct HeadParser::Fields {
   bool has_length = false;
@@ -233,47 +149,31 @@ struct HeadParser::Fields {
 };
 
 std::size_t HeadParser::head_size(std::string_view bytes, std::size_t scanned) {
-  // memmem is for long needles: from line to line is four times faster.
-  const char* const begin = bytes.data();
-  const char* const end = begin + bytes.size();
-  const char* at = begin + (scanned < 3 ? 0 : scanned - 3);
-  while (at < end) {
-    at = static_cast<const char*>(std::memchr(at, '\n', static_cast<std::size_t>(end - at)));
-    if (at == nullptr) return 0;
-    ++at;
-    if (at - begin >= 4 && std::memcmp(at - 4, "\r\n\r\n", 4) == 0) return static_cast<std::size_t>(at - begin);
-  }
-  return 0;
+  const char* const end = internal::find_head_end(bytes, scanned < 3 ? 0 : scanned - 3);
+  return end == nullptr ? 0 : static_cast<std::size_t>(end - bytes.data());
 }
 
-HeadFault HeadParser::parse_fields(std::string_view rest, Fields& fields) {
+HeadFault HeadParser::parse_fields(std::string_view head, std::size_t from, Fields& fields) {
   header_count_ = 0;
-  while (rest.size() > 2) {
-    const void* found = std::memchr(rest.data(), '\n', rest.size());
-    CHECK(found != nullptr);  // The head ends with CR LF CR LF.
-    const std::size_t size = static_cast<std::size_t>(static_cast<const char*>(found) - rest.data()) + 1;
-    const std::string_view line = rest.substr(0, size);
-    rest.remove_prefix(size);
-    if (line.size() < 2 || line[line.size() - 2] != '\r') return bad("a header line ends with a bare line feed");
+  const char* at = head.data() + from;
+  const char* const end = head.data() + head.size();  // Before it stands the empty line, which stops every search.
+  while (end - at > 2) {
+    const char* const colon = internal::find_token_end(at, end);
+    if (*colon != ':' || colon == at) return bad_name(*at, *colon, colon == at);
+    const char* const stop = internal::find_control(head.data(), colon + 1, end);
+    if (*stop == '\n') return bad("a header line ends with a bare line feed");
+    if (*stop != '\r' || stop[1] != '\n') return bad("a header's value holds a control character");
     if (header_count_ == kMaxHeaders) return {.status = 431, .text = "more than 100 header fields"};
-    HeaderLine& header = headers_[header_count_];
-    std::size_t colon = 0;
-    while (colon < line.size() && kToken[static_cast<unsigned char>(line[colon])]) ++colon;
-    if (colon == 0) {
-      return bad(line.front() == ' ' || line.front() == '\t' ? "a header continues on a second line (obs-fold)"
-                                                             : "a header line does not begin with a field name");
-    }
-    if (line[colon] != ':') return bad("a header's name holds a character that is none of a name");
-    const std::string_view value = line.substr(colon + 1, line.size() - colon - 3);
-    if (has_control(value)) return bad("a header's value holds a control character");
-    header = {.line = line, .name = line.substr(0, colon), .value = trim(value)};
-    header.id = header_id(header.name);
-    header.is_hop_by_hop = is_hop_by_hop(header.id);
-    ++header_count_;
-    if (header.id != HeaderId::kOther) {
-      const HeadFault fault = take_field(header, fields);
-      if (fault.is_fault()) return fault;
-    }
+    HeaderLine& header = headers_[header_count_++];
+    header.line = view_of(at, stop + 2);
+    header.name = view_of(at, colon);
+    header.value = trim(colon + 1, stop);
+    header.id = internal::header_id(header.name);
+    header.is_hop_by_hop = header.id != HeaderId::kOther && is_hop_by_hop(header.id);
+    at = stop + 2;
+    if (header.id == HeaderId::kOther) continue;
+    const HeadFault fault = take_field(header, fields);
+    if (fault.is_fault()) return fault;
   }
   if (!fields.has_connection) return kNoFault;
   for (std::size_t index = 0; index < header_count_; ++index) {
@@ -310,6 +210,11 @@ HeadFault HeadParser::take_field(HeaderLine& header, Fields& fields) {
       if (!fields.is_chunked) return {.status = 501, .text = "Transfer-Encoding is something else than chunked"};
       return kNoFault;
     case HeaderId::kConnection:
+      // What nearly all say, and which names no field.
+      if (internal::is_name(header.value, "keep-alive")) {
+        fields.says_keep_alive = true;
+        return kNoFault;
+      }
       fields.has_connection = true;
       return take_connection(header.value, fields);
     case HeaderId::kUpgrade:
@@ -322,7 +227,8 @@ HeadFault HeadParser::take_field(HeaderLine& header, Fields& fields) {
       fields.has_expect = true;
       return kNoFault;
     case HeaderId::kContentType:
-      fields.is_event_stream = equals_ignoring_case(header.value.substr(0, 17), "text/event-stream");
+      fields.is_event_stream = header.value.size() >= kEventStream.size() &&
+                               equals_ignoring_case({header.value.data(), kEventStream.size()}, kEventStream);
       return kNoFault;
     case HeaderId::kOther:
     case HeaderId::kApiKey:
@@ -349,7 +255,7 @@ template <class Each>
 HeadFault each_item(std::string_view list, Each each) {
   while (!list.empty()) {
     const std::size_t comma = list.find(',');
-    const std::string_view item = trim(list.substr(0, comma));
+    const std::string_view item = trim(list.data(), list.data() + std::min(comma, list.size()));
     list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
     if (item.empty()) continue;
     const HeadFault fault = each(item);
@@ -363,9 +269,9 @@ HeadFault each_item(std::string_view list, Each each) {
 HeadFault HeadParser::take_connection(std::string_view value, Fields& fields) {
   return each_item(value, [&fields](std::string_view item) {
     if (!is_token(item)) return bad("Connection holds something else than names");
-    fields.says_close = fields.says_close || is_name(item, "close");
-    fields.says_keep_alive = fields.says_keep_alive || is_name(item, "keep-alive");
-    fields.says_upgrade = fields.says_upgrade || is_name(item, "upgrade");
+    fields.says_close = fields.says_close || internal::is_name(item, "close");
+    fields.says_keep_alive = fields.says_keep_alive || internal::is_name(item, "keep-alive");
+    fields.says_upgrade = fields.says_upgrade || internal::is_name(item, "upgrade");
     return kNoFault;
   });
 }
@@ -386,13 +292,17 @@ HeadFault HeadParser::mark_connection_fields(std::string_view value) {
 }
 
 HeadFault HeadParser::parse_request_line(std::string_view line) {
-  const std::size_t first = line.find(' ');
-  const std::size_t last = line.rfind(' ');
-  if (first == std::string_view::npos || first == last) return bad("the request line is not method, target, version");
-  request_.method = line.substr(0, first);
-  request_.target = line.substr(first + 1, last - first - 1);
-  if (!is_token(request_.method)) return bad("the method is not a name");
-  const std::string_view version = line.substr(last + 1);
+  const char* const begin = line.data();
+  const char* const end = begin + line.size();
+  const char* const first = internal::find_token_end(begin, end);
+  const char* last = line.size() > 9 && std::memcmp(end - 9, " HTTP/1.1", 9) == 0 ? end - 8 : end;
+  while (last > begin && last[-1] != ' ') --last;
+  // One space after the method, another before the version.
+  if (last - 1 <= first) return bad("the request line is not method, target, version");
+  if (first == begin || *first != ' ') return bad("the method is not a name");
+  request_.method = view_of(begin, first);
+  request_.target = view_of(first + 1, last - 1);
+  const std::string_view version = view_of(last, end);
   request_.minor_version = minor_version_of(version);
   if (request_.minor_version == 255) {
     const bool is_http = version.size() == 8 && version.substr(0, 5) == "HTTP/" && version[6] == '.';
@@ -400,8 +310,7 @@ HeadFault HeadParser::parse_request_line(std::string_view line) {
                    : bad("the request line does not end with a version");
   }
   for (const char c : request_.target) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte <= 0x20 || byte >= 0x7f || c == '#') return bad("the target holds a character that must be encoded");
+    if (!kInTarget[static_cast<unsigned char>(c)]) return bad("the target holds a character that must be encoded");
   }
   return kNoFault;
 }
@@ -446,35 +355,42 @@ HeadFault HeadParser::frame_request(const Fields& fields) {
   return check_target();
 }
 
+// The end of the first line: where its CR LF stands; "" where it ends in another way.
+std::string_view HeadParser::first_line(std::string_view head) {
+  const char* const end = head.data() + head.size();
+  const char* const stop = internal::find_control(head.data(), head.data(), end);
+  const bool is_ended = end - stop >= 2 && stop[0] == '\r' && stop[1] == '\n';
+  return is_ended ? view_of(head.data(), stop) : std::string_view();
+}
+
 HeadFault HeadParser::parse_request(std::string_view head) {
   request_ = {};
-  const std::size_t end = head.find('\n');
-  CHECK(end != std::string_view::npos);
-  if (end == 0 || head[end - 1] != '\r') return bad("the request line ends with a bare line feed");
-  HeadFault fault = parse_request_line(head.substr(0, end - 1));
+  const std::string_view line = first_line(head);
+  if (line.empty()) return bad("the request line is empty, holds a control character or ends with a bare line feed");
+  HeadFault fault = parse_request_line(line);
   if (fault.is_fault()) return fault;
   Fields fields;
-  fault = parse_fields(head.substr(end + 1), fields);
+  fault = parse_fields(head, line.size() + 2, fields);
   if (fault.is_fault()) return fault;
+  if (request_.minor_version == 1 && request_.target.starts_with('/')) request_.line = {head.data(), line.size() + 2};
   return frame_request(fields);
 }
 
 HeadFault HeadParser::parse_response(std::string_view head) {
   response_ = {};
-  const std::size_t end = head.find('\n');
-  CHECK(end != std::string_view::npos);
-  if (end < 13 || head[end - 1] != '\r') return {.status = 502, .text = "the replica's status line is broken"};
-  const std::string_view line = head.substr(0, end - 1);
-  response_.minor_version = minor_version_of(line.substr(0, 8));
+  const std::string_view line = first_line(head);
+  if (line.size() < 12) return {.status = 502, .text = "the replica's status line is broken"};
+  response_.minor_version = minor_version_of({line.data(), 8});
   const auto is_digit = [&line](std::size_t at) { return line[at] >= '0' && line[at] <= '9'; };
   if (response_.minor_version == 255 || line[8] != ' ' || !is_digit(9) || !is_digit(10) || !is_digit(11) ||
-      (line.size() > 12 && line[12] != ' ') || line[9] == '0' || has_control(line)) {
+      (line.size() > 12 && line[12] != ' ') || line[9] == '0') {
     return {.status = 502, .text = "the replica's status line is broken"};
   }
   response_.status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
-  response_.reason = line.size() > 13 ? line.substr(13) : std::string_view();
+  if (line.size() > 13) response_.reason = view_of(line.data() + 13, line.data() + line.size());
+  if (response_.minor_version == 1 && line.size() > 12) response_.line = {head.data(), line.size() + 2};
   Fields fields;
-  HeadFault fault = parse_fields(head.substr(end + 1), fields);
+  HeadFault fault = parse_fields(head, line.size() + 2, fields);
   if (fault.is_fault()) return {.status = 502, .text = fault.text};
   if (fields.has_coding && fields.has_length) {
     return {.status = 502, .text = "the replica sent both Content-Length and Transfer-Encoding"};

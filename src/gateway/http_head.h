@@ -56,6 +56,8 @@ inline constexpr std::size_t kMaxHeadBytes = 32 << 10;
 
 /// Views are valid as long as the parsed bytes stay where they are.
 struct RequestHead {
+  std::string_view line =
+      {};  ///< The first, with its CR LF, if it is HTTP/1.1 and the target was in origin form; else "".
   std::string_view method = {};
   std::string_view target = {};  ///< Origin form: path and query.
   std::string_view path = {};    ///< Without the query; still percent-encoded.
@@ -70,6 +72,8 @@ struct RequestHead {
 };
 
 struct ResponseHead {
+  std::string_view line =
+      {};  ///< The first, with its CR LF, if it is HTTP/1.1 and its status ends with a space; else "".
   int status = 0;
   std::string_view reason = {};
   std::uint8_t minor_version = 1;
@@ -99,7 +103,8 @@ class HeadParser {
 
  private:
   struct Fields;
-  HeadFault parse_fields(std::string_view rest, Fields& fields);
+  static std::string_view first_line(std::string_view head);
+  HeadFault parse_fields(std::string_view head, std::size_t from, Fields& fields);
   HeadFault take_field(HeaderLine& header, Fields& fields);
   HeadFault take_connection(std::string_view value, Fields& fields);
   HeadFault mark_connection_fields(std::string_view value);

@@ -134,6 +134,8 @@ Directory::Target Directory::by_model(std::string_view model) const {
 
 int Directory::by_host(std::string_view host) const {
   if (by_host_.empty() || host.size() > 255) return -1;
+  // Nearly all write it in small letters.
+  if (const int service = find(by_host_, host); service >= 0) return service;
   char lowered[255];
   for (std::size_t index = 0; index < host.size(); ++index) {
     const char c = host[index];

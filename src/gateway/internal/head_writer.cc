@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
+#include <array>
 #include <cstring>
 
 #include "base/error.h"
@@ -75,46 +76,133 @@ std::string_view code_of(int status) {
   }
 }
 
-/// Copies the field lines that `keep` wants, neighbours in one piece.
-template <class Keep>
-void append_lines(std::string& out, std::span<const HeaderLine> headers, Keep keep) {
-  const char* begin = nullptr;
-  const char* end = nullptr;
-  for (const HeaderLine& header : headers) {
-    if (!keep(header)) continue;
-    if (header.line.data() != end) {
-      if (begin != nullptr) out.append(begin, static_cast<std::size_t>(end - begin));
-      begin = header.line.data();
+/// Bytes that are appended in one piece where they lie together. What is added stays where it is until the end.
+class Gatherer {
+ public:
+  explicit Gatherer(std::string& out) : out_(out) {}
+  ~Gatherer() { flush(); }
+  Gatherer(const Gatherer&) = delete;
+  Gatherer& operator=(const Gatherer&) = delete;
+
+  void add(std::string_view bytes) {
+    if (bytes.data() != end_) {
+      flush();
+      begin_ = bytes.data();
     }
-    end = header.line.data() + header.line.size();
+    end_ = bytes.data() + bytes.size();
   }
-  if (begin != nullptr) out.append(begin, static_cast<std::size_t>(end - begin));
+
+ private:
+  void flush() {
+    if (begin_ != nullptr) out_.append(begin_, static_cast<std::size_t>(end_ - begin_));
+  }
+
+  std::string& out_;
+  const char* begin_ = nullptr;
+  const char* end_ = nullptr;
+};
+
+/// Short pieces of known size, gathered on the stack: each is a few stores instead of a call.
+class Piece {
+ public:
+  static constexpr std::size_t kMost = 256;  ///< Who adds more flushes in between.
+
+  explicit Piece(std::string& out) : out_(out) {}
+  ~Piece() { flush(); }
+  Piece(const Piece&) = delete;
+  Piece& operator=(const Piece&) = delete;
+
+  template <std::size_t kSize>
+  void add(const char (&text)[kSize]) {
+    std::memcpy(at_, text, kSize - 1);
+    at_ += kSize - 1;
+  }
+  void add_number(std::uint64_t number) {
+    const fmt::format_int digits(number);
+    std::memcpy(at_, digits.data(), digits.size());
+    at_ += digits.size();
+  }
+  void add_address(const in6_addr& address) { at_ = write_address(at_, address); }
+  /// Of any size.
+  void add_text(std::string_view text) {
+    flush();
+    out_.append(text);
+  }
+  void flush() {
+    out_.append(bytes_.data(), static_cast<std::size_t>(at_ - bytes_.data()));
+    at_ = bytes_.data();
+  }
+
+ private:
+  static char* write_address(char* at, const in6_addr& address);
+
+  std::string& out_;
+  std::array<char, kMost> bytes_;
+  char* at_ = bytes_.data();
+};
+
+char* Piece::write_address(char* at, const in6_addr& address) {
+  if (!IN6_IS_ADDR_V4MAPPED(&address)) {
+    return inet_ntop(AF_INET6, &address, at, INET6_ADDRSTRLEN) != nullptr ? at + std::strlen(at) : at;
+  }
+  for (std::size_t index = 12; index < 16; ++index) {
+    const unsigned value = address.s6_addr[index];
+    if (index > 12) *at++ = '.';
+    if (value >= 100) *at++ = static_cast<char>('0' + value / 100);
+    if (value >= 10) *at++ = static_cast<char>('0' + value / 10 % 10);
+    *at++ = static_cast<char>('0' + value % 10);
+  }
+  return at;
 }
 
-void append_framing(std::string& out, Framing framing, std::uint64_t length) {
-  if (framing == Framing::kChunked) out += "Transfer-Encoding: chunked\r\n";
+void add_framing(Piece& piece, Framing framing, std::uint64_t length) {
+  if (framing == Framing::kChunked) piece.add("Transfer-Encoding: chunked\r\n");
   if (framing == Framing::kLength) {
-    out += "Content-Length: ";
-    out += fmt::format_int(length).c_str();
-    out += "\r\n";
+    piece.add("Content-Length: ");
+    piece.add_number(length);
+    piece.add("\r\n");
   }
+}
+
+void add_upgrade(Piece& piece, std::span<const HeaderLine> headers) {
+  piece.add("Connection: upgrade\r\n");
+  for (const HeaderLine& header : headers) {
+    if (header.id == HeaderId::kUpgrade) piece.add_text(header.line);
+  }
+}
+
+/// The request line and the fields that go on. Whether X-Forwarded-For is among the fields.
+bool append_request_lines(std::string& out, const RequestHead& head, const ForwardedRequest& request) {
+  bool was_forwarded = false;
+  Gatherer lines(out);
+  if (!head.line.empty() && request.target.data() == head.target.data() &&
+      request.target.size() == head.target.size()) {
+    lines.add(head.line);
+  } else {
+    out.append(head.method);
+    out += ' ';
+    out.append(request.target);
+    out.append(std::string_view(" HTTP/1.1\r\n"));
+  }
+  for (const HeaderLine& header : head.headers) {
+    if (header.id == HeaderId::kOther && !header.is_hop_by_hop) {
+      lines.add(header.line);
+      continue;
+    }
+    was_forwarded = was_forwarded || header.id == HeaderId::kForwardedFor;
+    if (header.id == request.credential || header.is_hop_by_hop || header.id == HeaderId::kForwardedFor ||
+        header.id == HeaderId::kContentLength || header.id == HeaderId::kForwardedProto) {
+      continue;
+    }
+    lines.add(header.line);
+  }
+  return was_forwarded;
 }
 
 }  // namespace
 
 void append_address(std::string& out, const in6_addr& address) {
-  if (IN6_IS_ADDR_V4MAPPED(&address)) {
-    for (std::size_t index = 12; index < 16; ++index) {
-      const unsigned value = address.s6_addr[index];
-      if (index > 12) out += '.';
-      if (value >= 100) out += static_cast<char>('0' + value / 100);
-      if (value >= 10) out += static_cast<char>('0' + value / 10 % 10);
-      out += static_cast<char>('0' + value % 10);
-    }
-    return;
-  }
-  char text[INET6_ADDRSTRLEN] = {};
-  if (inet_ntop(AF_INET6, &address, text, sizeof(text)) != nullptr) out += text;
+  Piece(out).add_address(address);
 }
 
 void append_chunk_size(std::string& out, std::uint64_t size) {
@@ -122,67 +210,67 @@ void append_chunk_size(std::string& out, std::uint64_t size) {
 }
 
 void append_request_head(std::string& out, const RequestHead& head, const ForwardedRequest& request) {
-  out.append(head.method);
-  out += ' ';
-  out.append(request.target);
-  out += " HTTP/1.1\r\n";
-  bool was_forwarded = false;
-  const HeaderId credential = request.credential;
-  append_lines(out, head.headers, [&was_forwarded, credential](const HeaderLine& header) {
-    was_forwarded = was_forwarded || header.id == HeaderId::kForwardedFor;
-    if (header.id == credential && credential != HeaderId::kOther) return false;
-    return !header.is_hop_by_hop && header.id != HeaderId::kForwardedFor && header.id != HeaderId::kContentLength &&
-           header.id != HeaderId::kForwardedProto;
-  });
-  if (head.host.empty()) out += "Host: busbar\r\n";
+  const bool was_forwarded = append_request_lines(out, head, request);
+  Piece piece(out);
+  if (head.host.empty()) piece.add("Host: busbar\r\n");
   // A length of zero is a fact too: some servers want it of a POST.
   const bool has_empty_body = request.framing == Framing::kNone && (head.method == "POST" || head.method == "PUT");
-  append_framing(out, has_empty_body ? Framing::kLength : request.framing, request.content_length);
-  out += "X-Forwarded-For: ";
+  add_framing(piece, has_empty_body ? Framing::kLength : request.framing, request.content_length);
+  piece.add("X-Forwarded-For: ");
   for (const HeaderLine& header : was_forwarded ? head.headers : std::span<const HeaderLine>()) {
     if (header.id != HeaderId::kForwardedFor || header.is_hop_by_hop || header.value.empty()) continue;
-    out.append(header.value);
-    out += ", ";
+    piece.add_text(header.value);
+    piece.add(", ");
   }
-  append_address(out, request.peer);
-  out += request.is_secure ? "\r\nX-Forwarded-Proto: https\r\n" : "\r\nX-Forwarded-Proto: http\r\n";
+  piece.add_address(request.peer);
+  piece.add("\r\nX-Forwarded-Proto: http");
+  if (request.is_secure) piece.add("s");
+  piece.add("\r\n");
   if (!request.prefix.empty()) {
-    out += "X-Forwarded-Prefix: ";
-    out.append(request.prefix);
-    out += "\r\n";
+    piece.add("X-Forwarded-Prefix: ");
+    piece.add_text(request.prefix);
+    piece.add("\r\n");
   }
   if (!request.tenant.empty()) {
-    out += "X-Busbar-Tenant: ";
-    out.append(request.tenant);
-    out += "\r\nX-Busbar-Key: ";
-    out.append(request.key_id);
-    out += "\r\n";
+    piece.add("X-Busbar-Tenant: ");
+    piece.add_text(request.tenant);
+    piece.add("\r\nX-Busbar-Key: ");
+    piece.add_text(request.key_id);
+    piece.add("\r\n");
   }
-  if (head.is_upgrade) {
-    out += "Connection: upgrade\r\n";
-    append_lines(out, head.headers, [](const HeaderLine& header) { return header.id == HeaderId::kUpgrade; });
-  }
-  out += "\r\n";
+  if (head.is_upgrade) add_upgrade(piece, head.headers);
+  piece.add("\r\n");
 }
 
 void append_response_head(std::string& out, const ResponseHead& head, const ForwardedResponse& response) {
-  out += response.is_http10 ? "HTTP/1.0 " : "HTTP/1.1 ";
-  out += fmt::format_int(head.status).c_str();
-  out += ' ';
-  out.append(head.reason);
-  out += "\r\n";
-  append_lines(out, head.headers, [](const HeaderLine& header) { return !header.is_hop_by_hop; });
-  if (!response.more.empty()) out.append(response.more);
-  if (response.framing == Framing::kChunked) out += "Transfer-Encoding: chunked\r\n";
-  if (head.status == 101) {
-    out += "Connection: upgrade\r\n";
-    append_lines(out, head.headers, [](const HeaderLine& header) { return header.id == HeaderId::kUpgrade; });
-  } else if (!response.keeps_alive) {
-    out += "Connection: close\r\n";
-  } else if (response.is_http10) {
-    out += "Connection: keep-alive\r\n";
+  Piece piece(out);
+  {
+    Gatherer lines(out);
+    if (!head.line.empty() && !response.is_http10) {
+      lines.add(head.line);
+    } else {
+      if (response.is_http10) piece.add("HTTP/1.0 ");
+      if (!response.is_http10) piece.add("HTTP/1.1 ");
+      piece.add_number(static_cast<std::uint64_t>(head.status));
+      piece.add(" ");
+      piece.add_text(head.reason);
+      piece.add("\r\n");
+      piece.flush();
+    }
+    for (const HeaderLine& header : head.headers) {
+      if (!header.is_hop_by_hop) lines.add(header.line);
+    }
   }
-  out += "\r\n";
+  if (!response.more.empty()) out.append(response.more);
+  if (response.framing == Framing::kChunked) piece.add("Transfer-Encoding: chunked\r\n");
+  if (head.status == 101) {
+    add_upgrade(piece, head.headers);
+  } else if (!response.keeps_alive) {
+    piece.add("Connection: close\r\n");
+  } else if (response.is_http10) {
+    piece.add("Connection: keep-alive\r\n");
+  }
+  piece.add("\r\n");
 }
 
 void append_own_answer(std::string& out, const OwnAnswer& answer) {

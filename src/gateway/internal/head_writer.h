@@ -9,7 +9,7 @@
 
 #include "gateway/http_head.h"
 
-/// Heads as they go on: rewritten, never passed through as they came.
+/// Heads as they go on: made of lines that were read and found good, never passed through unread.
 namespace busbar::gateway::internal {
 
 struct ForwardedRequest {

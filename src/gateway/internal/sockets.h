@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <vector>
 
@@ -153,28 +154,29 @@ struct ExchangeState {
   std::int64_t deadline_us = 0;  ///< The client's own; 0: none.
 
   // Who calls and what it may use: worker_policy.cc.
-  std::shared_ptr<const KeyEntry> key = {};  ///< nullptr: not asked for.
-  HeaderId credential = HeaderId::kOther;    ///< The field that held it.
-  bool is_model_call = false;                ///< A call of OpenAI's form.
-  bool is_admitted = false;                  ///< Counts for its service.
-  bool wants_usage = false;                  ///< Its answer tells how many tokens it took.
-  std::uint32_t wanted_revision = 0;         ///< 0: any.
-  std::uint64_t session = 0;                 ///< 0: belongs to nothing.
-  std::uint64_t tokens = 0;                  ///< Estimated; 0: no call of a model.
+  HeaderId credential = HeaderId::kOther;  ///< The field that held it.
+  bool is_model_call = false;              ///< A call of OpenAI's form.
+  bool is_admitted = false;                ///< Counts for its service.
+  bool wants_usage = false;                ///< Its answer tells how many tokens it took.
+  std::uint32_t wanted_revision = 0;       ///< 0: any.
+  std::uint64_t session = 0;               ///< 0: belongs to nothing.
+  std::uint64_t tokens = 0;                ///< Estimated; 0: no call of a model.
   route::UsageScanner usage = {};
 };
+static_assert(std::is_trivially_copyable_v<ExchangeState>, "forgetting it is one fill with constants");
 
 /// One request and its answer.
 struct Exchange : TimerNode, route::FairItem, ExchangeState {
   Exchange() : TimerNode{.owner = TimerOwner::kExchange} {}
-  Buffer input = {};                       ///< Of the client, not looked at yet.
-  Buffer head = {};                        ///< The request's own head, where the body is needed first.
-  Buffer request = {};                     ///< For the replica.
-  Buffer response_head = {};               ///< Of the replica, incomplete.
-  Buffer pending = {};                     ///< For the client, which is slower than the replica.
-  std::string adapter = {};                ///< That its replica must have.
-  std::vector<std::uint64_t> prefix = {};  ///< Of its prompt, for services that want it.
-  std::string log_line = {};               ///< Method and target, for the access log.
+  std::shared_ptr<const KeyEntry> key = {};  ///< Of who calls; nullptr: not asked for.
+  Buffer input = {};                         ///< Of the client, not looked at yet.
+  Buffer head = {};                          ///< The request's own head, where the body is needed first.
+  Buffer request = {};                       ///< For the replica.
+  Buffer response_head = {};                 ///< Of the replica, incomplete.
+  Buffer pending = {};                       ///< For the client, which is slower than the replica.
+  std::string adapter = {};                  ///< That its replica must have.
+  std::vector<std::uint64_t> prefix = {};    ///< Of its prompt, for services that want it.
+  std::string log_line = {};                 ///< Method and target, for the access log.
 };
 
 }  // namespace busbar::gateway::internal

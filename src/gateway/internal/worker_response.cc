@@ -366,6 +366,7 @@ void Worker::end_exchange(Exchange& exchange) {
   const bool goes_on = exchange.response_phase == ResponsePhase::kComplete && exchange.keeps_alive;
   exchange.input.consume(exchange.input_taken);
   static_cast<ExchangeState&>(exchange) = {};
+  exchange.key.reset();
   exchange.log_line.clear();
   exchange.adapter.clear();
   exchange.prefix.clear();
