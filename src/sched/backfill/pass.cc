@@ -69,6 +69,7 @@ class Pass {
   internal::DecisionLog& log_;
   State& state_;
   Promises promises_;
+  std::unique_ptr<preempt::Ground> ground_;
 };
 
 const Filter kEverywhere;
@@ -318,9 +319,10 @@ bool Pass::preempt_for(const JobRecord& record, const ClassKey& key) {
   if (!has_right && !is_yielded_to) {
     return false;
   }
-  std::optional<preempt::Plan> plan = has_right ? preempt::find_plan(state_, record) : std::nullopt;
+  preempt::Ground& ground = preempt::current_ground(state_, ground_);
+  std::optional<preempt::Plan> plan = has_right ? preempt::find_plan(state_, record, ground) : std::nullopt;
   if (!plan.has_value() && is_yielded_to) {
-    plan = preempt::find_yielded(state_, record);
+    plan = preempt::find_yielded(state_, record, ground);
   }
   if (!plan.has_value()) {
     state_.note_no_plan(key);

@@ -1,10 +1,14 @@
 #include "sched/explain/changes.h"
 
 #include <algorithm>
+#include <optional>
+#include <span>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "sched/explain/probe.h"
 #include "sched/fairshare/quota.h"
 #include "sched/internal/step.h"
 #include "sched/place/placer.h"
@@ -16,9 +20,11 @@ using backfill::Obstacle;
 using internal::JobRecord;
 using internal::State;
 
-/// Trials of jobs ending: single ones, then sets that grow by one. They bound the cost of an answer.
-constexpr std::size_t kMaxSingleTrials = 48;
-constexpr std::size_t kMaxGreedyJobs = 64;
+/// Trials of single jobs ending, and the jobs of a set. They bound the cost of an answer.
+constexpr std::size_t kMaxSingleTrials = 16;
+constexpr std::size_t kMostEnding = 32;
+constexpr std::size_t kMostSpared = 8;
+constexpr std::size_t kMaxReturningNodes = 16;
 
 /// What-if on a fork. The job under question may be submitted again in another form, under an id that is free.
 class Trial {
@@ -80,7 +86,8 @@ model::Queue raised_to(const State& state, const fairshare::Bound& bound, std::i
 
 class Search {
  public:
-  Search(const State& state, model::JobId id) : state_(state), id_(id), request_(state.jobs().find(id)->request()) {}
+  Search(const State& state, model::JobId id)
+      : state_(state), id_(id), request_(state.jobs().find(id)->request()), probe_(state, id) {}
 
   void fewer_nodes();
   void other_chip();
@@ -105,18 +112,22 @@ class Search {
     return trial.has_started();
   }
   std::vector<model::JobId> candidates() const;
+  std::optional<std::vector<model::JobId>> find_set(const std::vector<model::JobId>& jobs);
+  std::size_t shortest_run(const std::vector<model::JobId>& jobs);
   void add_jobs_ending(std::vector<model::JobId> jobs);
 
   const State& state_;
   model::JobId id_;
   const JobRequest& request_;
+  Probe probe_;
   std::vector<ChangeSet> found_;
 };
 
 void Search::fewer_nodes() {
   // Room for n implies room for n - 1, so the largest n that starts is found by halving.
   std::uint32_t fits = 0;
-  std::uint32_t too_many = request_.min_nodes;
+  const std::uint32_t fewer = request_.min_nodes - 1;
+  std::uint32_t too_many = fewer == 0 ? 1 : probe_.tasks_that_may_start(fewer) + 1;
   while (too_many - fits > 1) {
     const std::uint32_t middle = fits + (too_many - fits) / 2;
     JobRequest smaller = request_;
@@ -206,15 +217,17 @@ void Search::preemptible() {
   }
 }
 
-// Running jobs that hold something, those with the fewest cards first.
+// Running jobs that hold something, members of its own array and then those with the fewest cards first.
 std::vector<model::JobId> Search::candidates() const {
-  std::vector<std::pair<std::int64_t, model::JobId>> sized;
+  std::vector<std::tuple<bool, std::int64_t, model::JobId>> sized;
   for (const auto& [id, nothing] : state_.live()) {
-    sized.emplace_back(state_.jobs().find(id)->granted->milli_cards, id);
+    const JobRecord& record = *state_.jobs().find(id);
+    const bool is_of_array = request_.group.is_valid() && record.request().group == request_.group;
+    sized.emplace_back(!is_of_array, record.granted->milli_cards, id);
   }
   std::sort(sized.begin(), sized.end());
   std::vector<model::JobId> jobs;
-  for (const auto& [cards, id] : sized) {
+  for (const auto& [is_other, cards, id] : sized) {
     jobs.push_back(id);
   }
   return jobs;
@@ -230,40 +243,84 @@ void Search::add_jobs_ending(std::vector<model::JobId> jobs) {
                     .jobs = std::move(jobs)});
 }
 
+// How many of the first of these jobs must be gone at least; 0: more than a set may have.
+std::size_t Search::shortest_run(const std::vector<model::JobId>& jobs) {
+  std::size_t too_few = 0;
+  std::size_t enough = jobs.size();
+  if (enough == 0 || !probe_.may_start_without(jobs)) {
+    return 0;
+  }
+  while (enough - too_few > 1) {
+    const std::size_t middle = too_few + (enough - too_few) / 2;
+    (probe_.may_start_without(std::span(jobs).first(middle)) ? enough : too_few) = middle;
+  }
+  return enough;
+}
+
+// The first of these jobs, as many as it takes, less those that turn out not to be needed, the last ones first. What
+// comes free may go to others who wait: then twice as many, and again.
+std::optional<std::vector<model::JobId>> Search::find_set(const std::vector<model::JobId>& jobs) {
+  const std::size_t shortest = shortest_run(jobs);
+  if (shortest == 0) {
+    return std::nullopt;
+  }
+  const auto leave_out = [](std::vector<model::JobId>& set, const auto& suffices) {
+    for (std::size_t i = set.size(); i-- > 0;) {
+      std::vector<model::JobId> without = set;
+      without.erase(without.begin() + static_cast<std::ptrdiff_t>(i));
+      if (suffices(without)) {
+        set = std::move(without);
+      }
+    }
+  };
+  std::vector<model::JobId> set(jobs.begin(), jobs.begin() + static_cast<std::ptrdiff_t>(shortest));
+  if (set.size() > 8 * kMostEnding) {
+    return std::nullopt;
+  }
+  leave_out(set, [&](const std::vector<model::JobId>& without) { return probe_.may_start_without(without); });
+  if (set.size() <= kMostEnding && starts_after(set)) {
+    return set;
+  }
+  for (std::size_t count = 2 * shortest; count <= std::min(kMostEnding, jobs.size()); count *= 2) {
+    set.assign(jobs.begin(), jobs.begin() + static_cast<std::ptrdiff_t>(count));
+    if (starts_after(set)) {
+      if (count <= kMostSpared) {
+        leave_out(set, [&](const std::vector<model::JobId>& without) { return starts_after(without); });
+      }
+      return set;
+    }
+  }
+  return std::nullopt;
+}
+
 void Search::jobs_ending() {
-  const std::vector<model::JobId> candidates = this->candidates();
-  for (std::size_t i = 0; i < std::min(candidates.size(), kMaxSingleTrials); ++i) {
+  std::vector<model::JobId> candidates = this->candidates();
+  std::size_t trials = 0;
+  for (std::size_t i = 0; i < candidates.size() && trials < kMaxSingleTrials; ++i) {
+    if (!probe_.may_start_without({&candidates[i], 1})) {
+      continue;
+    }
+    ++trials;
     if (starts_after({candidates[i]})) {
       return add_jobs_ending({candidates[i]});
     }
   }
-  // Add jobs until it starts; then leave out, largest first, those that are not needed.
-  Trial growing(state_, id_);
-  std::vector<model::JobId> set;
-  for (std::size_t i = 0; i < std::min(candidates.size(), kMaxGreedyJobs) && !growing.has_started(); ++i) {
-    growing.end(candidates[i]);
-    set.push_back(candidates[i]);
-  }
-  if (set.empty() || !growing.has_started()) {
-    return;
-  }
-  for (std::size_t i = set.size(); i-- > 0;) {
-    std::vector<model::JobId> without = set;
-    without.erase(without.begin() + static_cast<std::ptrdiff_t>(i));
-    if (starts_after(without)) {
-      set = std::move(without);
+  // Many small ones, or a few large ones.
+  for (int turn = 0; turn < 2; ++turn) {
+    if (auto set = find_set(candidates)) {
+      return add_jobs_ending(*std::move(set));
     }
-  }
-  if (starts_after(set)) {
-    add_jobs_ending(std::move(set));
+    std::reverse(candidates.begin(), candidates.end());
   }
 }
 
 void Search::nodes_returned() {
+  std::size_t trials = 0;
   for (const auto& [id, entry] : state_.nodes()) {
-    if (entry.node->state == model::NodeState::kReady) {
+    if (entry.node->state == model::NodeState::kReady || trials == kMaxReturningNodes) {
       continue;
     }
+    ++trials;
     Trial trial(state_, id_);
     trial.apply(NodeStateChanged{.node = id, .state = model::NodeState::kReady});
     if (trial.has_started()) {

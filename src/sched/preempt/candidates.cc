@@ -1,9 +1,8 @@
 #include "sched/preempt/candidates.h"
 
 #include <algorithm>
-#include <tuple>
 
-#include "sched/fairshare/standing.h"
+#include "sched/place/free_part.h"
 
 namespace busbar::sched::preempt {
 namespace {
@@ -14,41 +13,6 @@ using internal::State;
 bool may_be_stopped(const State& state, const JobRecord& record) {
   return record.request().is_preemptible && !record.is_ending() &&
          internal::protected_until(state.policy(), record) <= state.now_ms();
-}
-
-// Lower priority in the same queue; or borrowed, seen from a level that gets back what it is guaranteed.
-class Entitlement {
- public:
-  Entitlement(const State& state, const JobRecord& job, std::vector<std::uint32_t> levels)
-      : state_(state), job_(job), leaf_(*state.tree().find(job.request().queue)), levels_(std::move(levels)) {
-    if (!levels_.empty()) standing_.emplace(state);
-  }
-
-  bool covers(const JobRecord& victim) const {
-    if (victim.request().queue == job_.request().queue) {
-      return victim.request().priority < job_.request().priority;
-    }
-    if (!standing_.has_value() || !standing_->is_borrowed_against(victim.id(), leaf_)) {
-      return false;
-    }
-    const std::uint32_t leaf = *state_.tree().find(victim.request().queue);
-    return std::any_of(levels_.begin(), levels_.end(),
-                       [&](std::uint32_t level) { return !state_.tree().is_at_or_above(level, leaf); });
-  }
-
- private:
-  const State& state_;
-  const JobRecord& job_;
-  std::uint32_t leaf_;
-  std::vector<std::uint32_t> levels_;
-  std::optional<fairshare::Standing> standing_;
-};
-
-std::vector<Candidate> cheapest_first(std::vector<Candidate> candidates) {
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return std::tuple(a.lost, a.record->id()) < std::tuple(b.lost, b.record->id());
-  });
-  return candidates;
 }
 
 }  // namespace
@@ -93,17 +57,69 @@ std::vector<std::uint32_t> entitled_levels(const State& state, const std::string
   return levels;
 }
 
-std::vector<Candidate> candidates_for(const State& state, const JobRecord& job, std::string_view chip,
-                                      std::int64_t milli, const fairshare::Freed& freed) {
-  const Entitlement entitlement(state, job, entitled_levels(state, job.request().queue, chip, milli, freed));
-  std::vector<Candidate> candidates;
+Ground::Ground(State& state) : state_(state), version_(state.plan_version()), map_(state.free_map()) {
+  for (const internal::Hold& hold : state.holds()) {
+    map_.release(hold.part.placement);
+  }
   for (const auto& [id, nothing] : state.live()) {
     const JobRecord* record = state.jobs().find(id);
-    if (may_be_stopped(state, *record) && entitlement.covers(*record)) {
-      candidates.push_back({.record = record, .lost = lost_work(state, *record)});
+    if (record->is_ending()) {
+      map_.release(record->granted->placement);
+      freed_.add(state, *record);
+    } else if (may_be_stopped(state, *record)) {
+      stoppable_.push_back({.record = record, .leaf = *state.tree().find(record->request().queue)});
     }
   }
-  return cheapest_first(std::move(candidates));
+  for (const internal::Hold& hold : state.holds()) {
+    (void)place::claim_free_part(map_, hold.wanted->placement);
+  }
+}
+
+std::int64_t Ground::free_milli(place::ChipIndex chip) {
+  if (free_milli_.size() <= chip) {
+    free_milli_.resize(chip + std::size_t{1});
+  }
+  std::optional<std::int64_t>& sum = free_milli_[chip];
+  if (!sum.has_value()) {
+    sum = 0;
+    for (std::uint32_t i = 0; i < map_.node_count(); ++i) {
+      const place::NodeSlot& node = map_.node(i);
+      for (const place::CardSlot& card : map_.cards_of(node)) {
+        *sum += node.is_usable && card.chip == chip ? place::kWholeCard - card.used : 0;
+      }
+    }
+  }
+  return *sum;
+}
+
+// Those of lower priority in the same queue; and what is borrowed, seen from a level that gets back what it is
+// guaranteed.
+std::vector<Candidate> Ground::candidates_for(const JobRecord& job, std::string_view chip, std::int64_t milli) {
+  std::vector<Candidate> candidates;
+  if (stoppable_.empty()) {
+    return candidates;
+  }
+  const JobRequest& request = job.request();
+  const std::uint32_t own = *state_.tree().find(request.queue);
+  const std::vector<std::uint32_t> levels = entitled_levels(state_, request.queue, chip, milli, freed_);
+  if (!levels.empty() && !standing_.has_value()) {
+    standing_.emplace(state_);
+  }
+  const auto is_covered = [&](const Stoppable& victim) {
+    if (victim.leaf == own) {
+      return victim.record->request().priority < request.priority;
+    }
+    const bool is_beside = std::any_of(levels.begin(), levels.end(), [&](std::uint32_t level) {
+      return !state_.tree().is_at_or_above(level, victim.leaf);
+    });
+    return is_beside && standing_->is_borrowed_against(victim.record->id(), own);
+  };
+  for (const Stoppable& victim : stoppable_) {
+    if (is_covered(victim)) {
+      candidates.push_back({.record = victim.record, .lost = lost_work(state_, *victim.record)});
+    }
+  }
+  return candidates;
 }
 
 std::vector<Candidate> yielding_candidates(const State& state, const JobRecord& job) {
@@ -114,7 +130,15 @@ std::vector<Candidate> yielding_candidates(const State& state, const JobRecord& 
       candidates.push_back({.record = record, .lost = lost_work(state, *record)});
     }
   }
-  return cheapest_first(std::move(candidates));
+  return candidates;
+}
+
+Ground& current_ground(State& state, std::unique_ptr<Ground>& ground) {
+  if (ground == nullptr || !ground->is_current(state)) {
+    state.fabric();  // So that the map has its counts.
+    ground = std::make_unique<Ground>(state);
+  }
+  return *ground;
 }
 
 }  // namespace busbar::sched::preempt

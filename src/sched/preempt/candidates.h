@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "sched/fairshare/quota.h"
+#include "sched/fairshare/standing.h"
 #include "sched/internal/state.h"
 
 namespace busbar::sched::preempt {
@@ -17,10 +20,40 @@ struct Candidate {
 /// Jobs that hold cards but are ending: as good as gone.
 std::vector<const internal::JobRecord*> ending_jobs(const internal::State& state);
 
-/// Whom `job` may stop for a gang of `milli` milli-cards of `chip`, cheapest first. `freed`: what ending jobs give
-/// back.
-std::vector<Candidate> candidates_for(const internal::State& state, const internal::JobRecord& job,
-                                      std::string_view chip, std::int64_t milli, const fairshare::Freed& freed);
+/// What plans rest on, the same for all who wait until somebody starts or stops: what is free once the jobs that are
+/// ending are gone and every claim is met, and who may be stopped at all. Borrows the state. Cost: O(live jobs).
+class Ground {
+ public:
+  explicit Ground(internal::State& state);
+  /// Nothing has changed since it was made.
+  bool is_current(const internal::State& state) const { return version_ == state.plan_version(); }
+
+  /// Trials take from both and give back.
+  place::FreeMap& map() { return map_; }
+  fairshare::Freed& freed() { return freed_; }
+  /// In whole cards and parts of cards, of usable nodes.
+  std::int64_t free_milli(place::ChipIndex chip);
+
+  /// Whom `job` may stop for a gang of `milli` milli-cards of `chip`, in id order.
+  std::vector<Candidate> candidates_for(const internal::JobRecord& job, std::string_view chip, std::int64_t milli);
+
+ private:
+  struct Stoppable {
+    const internal::JobRecord* record = nullptr;
+    std::uint32_t leaf = 0;
+  };
+
+  internal::State& state_;
+  std::uint64_t version_ = 0;
+  place::FreeMap map_;
+  fairshare::Freed freed_;
+  std::vector<Stoppable> stoppable_;  ///< In id order.
+  std::optional<fairshare::Standing> standing_;
+  std::vector<std::optional<std::int64_t>> free_milli_;  ///< By chip.
+};
+
+/// `ground`, made anew if it is not current.
+Ground& current_ground(internal::State& state, std::unique_ptr<Ground>& ground);
 
 /// The jobs that yield to this one and may be stopped now, cheapest first.
 std::vector<Candidate> yielding_candidates(const internal::State& state, const internal::JobRecord& job);

@@ -6,7 +6,6 @@
 #include <tuple>
 
 #include "sched/gang/affinity.h"
-#include "sched/place/free_part.h"
 #include "sched/place/placer.h"
 #include "sched/preempt/candidates.h"
 
@@ -23,20 +22,8 @@ constexpr std::size_t kMaxSingleTrials = 256;
 /// What is free once jobs that are ending are gone, every claim of others is met, and some victims too.
 class Trial {
  public:
-  Trial(State& state, const JobRecord& job) : state_(state), job_(job), map_(state.free_map()) {
-    for (const internal::Hold& hold : state.holds()) {
-      map_.release(hold.part.placement);
-    }
-    for (const JobRecord* record : ending_jobs(state)) {
-      map_.release(record->granted->placement);
-      freed_.add(state, *record);
-    }
-    for (const internal::Hold& hold : state.holds()) {
-      (void)place::claim_free_part(map_, hold.wanted->placement);
-    }
-  }
-
-  const fairshare::Freed& freed() const { return freed_; }
+  Trial(State& state, const JobRecord& job, Ground& ground)
+      : state_(state), job_(job), map_(ground.map()), freed_(ground.freed()) {}
 
   void take(const JobRecord& victim) {
     map_.release(victim.granted->placement);
@@ -54,6 +41,9 @@ class Trial {
         state_, job_.request(), chip, {.each = need.task.milli_cards(), .most = need.min_tasks, .freed = &freed_});
     return room.tasks >= need.min_tasks && place::Placer(map_, state_.fabric()).count_fitting(need) > 0;
   }
+  bool is_of(const internal::Granted& granted, place::ChipIndex chip) const {
+    return granted.placement.chip == map_.chip_name(chip);
+  }
   std::optional<place::Found> place(const place::GangNeed& need) const {
     return place::Placer(map_, state_.fabric()).place(need);
   }
@@ -61,8 +51,8 @@ class Trial {
  private:
   State& state_;
   const JobRecord& job_;
-  place::FreeMap map_;
-  fairshare::Freed freed_;
+  place::FreeMap& map_;
+  fairshare::Freed& freed_;
 };
 
 /// A set of candidates, by index, with what it costs.
@@ -75,13 +65,23 @@ struct Choice {
 
 class Search {
  public:
-  Search(Trial& trial, const place::GangNeed& need, std::vector<Candidate> candidates)
-      : trial_(trial), need_(need), candidates_(std::move(candidates)) {}
+  /// `free_milli`: of the chip, without any of the candidates stopped.
+  Search(Trial& trial, const place::GangNeed& need, std::vector<Candidate> candidates, std::int64_t free_milli)
+      : trial_(trial),
+        need_(need),
+        candidates_(std::move(candidates)),
+        missing_(need.task.milli_cards() * need.min_tasks - free_milli) {}
 
   std::optional<Choice> run() {
-    if (fits({})) {
+    if (missing_ <= 0 && fits({})) {
       return Choice{};
     }
+    if (candidates_.empty() || cards_of_all() < missing_) {
+      return std::nullopt;
+    }
+    std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
+      return std::tuple(a.lost, a.record->id()) < std::tuple(b.lost, b.record->id());
+    });
     if (!fits(first(candidates_.size()))) {
       return std::nullopt;
     }
@@ -109,9 +109,23 @@ class Search {
     return members;
   }
 
+  std::int64_t cards_of(const Candidate& candidate) const {
+    const internal::Granted& granted = *candidate.record->granted;
+    return trial_.is_of(granted, need_.task.chip) ? granted.milli_cards : 0;
+  }
+  std::int64_t cards_of_all() const {
+    return std::accumulate(candidates_.begin(), candidates_.end(), std::int64_t{0},
+                           [&](std::int64_t sum, const Candidate& candidate) { return sum + cards_of(candidate); });
+  }
+
   // They are sorted by cost, so the first that suffices is the cheapest.
   std::optional<Choice> find_single() {
-    for (std::size_t i = 0; i < std::min(candidates_.size(), kMaxSingleTrials); ++i) {
+    std::size_t trials = 0;
+    for (std::size_t i = 0; i < candidates_.size() && trials < kMaxSingleTrials; ++i) {
+      if (cards_of(candidates_[i]) < missing_) {
+        continue;
+      }
+      ++trials;
       if (fits({i})) {
         return Choice{.lost = candidates_[i].lost, .members = {i}};
       }
@@ -181,6 +195,7 @@ class Search {
   Trial& trial_;
   const place::GangNeed& need_;
   std::vector<Candidate> candidates_;
+  std::int64_t missing_ = 0;  ///< Milli-cards of the chip that must come free at least.
 };
 
 Plan make_plan(Trial& trial, const place::GangNeed& need, const std::vector<Candidate>& candidates,
@@ -223,13 +238,14 @@ namespace {
 
 /// The best over the alternatives that the job accepts; `candidates_of(need)` may be stopped for it.
 template <class CandidatesOf>
-std::optional<Plan> cheapest_plan(State& state, const JobRecord& job, Trial& trial, const Filter& allowed,
+std::optional<Plan> cheapest_plan(State& state, const JobRecord& job, Ground& ground, const Filter& allowed,
                                   CandidatesOf candidates_of) {
+  Trial trial(state, job, ground);
   std::optional<Plan> best;
   for (place::GangNeed need : place::needs_of(job.request(), state.free_map())) {
     need.max_tasks = need.min_tasks;
     need.allowed = allowed;
-    Search search(trial, need, candidates_of(need));
+    Search search(trial, need, candidates_of(need), ground.free_milli(need.task.chip));
     const std::optional<Choice> choice = search.run();
     if (!choice.has_value()) {
       continue;
@@ -244,22 +260,20 @@ std::optional<Plan> cheapest_plan(State& state, const JobRecord& job, Trial& tri
 
 }  // namespace
 
-std::optional<Plan> find_plan(State& state, const JobRecord& job) {
-  Trial trial(state, job);
-  return cheapest_plan(state, job, trial, gang::nodes_allowed(state, job), [&](const place::GangNeed& need) {
-    return candidates_for(state, job, state.free_map().chip_name(need.task.chip),
-                          need.task.milli_cards() * need.min_tasks, trial.freed());
+std::optional<Plan> find_plan(State& state, const JobRecord& job, Ground& ground) {
+  return cheapest_plan(state, job, ground, gang::nodes_allowed(state, job), [&](const place::GangNeed& need) {
+    return ground.candidates_for(job, state.free_map().chip_name(need.task.chip),
+                                 need.task.milli_cards() * need.min_tasks);
   });
 }
 
-std::optional<Plan> find_yielded(State& state, const JobRecord& job) {
+std::optional<Plan> find_yielded(State& state, const JobRecord& job, Ground& ground) {
   std::vector<model::NodeId> planned;
   for (const auto& [id, entry] : state.booked()) {
     const std::vector<model::NodeId>& nodes = state.jobs().find(id)->booking->nodes;
     if (id != job.id()) planned.insert(planned.end(), nodes.begin(), nodes.end());
   }
-  Trial trial(state, job);
-  return cheapest_plan(state, job, trial, gang::nodes_allowed(state, job, planned),
+  return cheapest_plan(state, job, ground, gang::nodes_allowed(state, job, planned),
                        [&](const place::GangNeed&) { return yielding_candidates(state, job); });
 }
 

@@ -7,6 +7,7 @@
 
 #include "sched/internal/decision_log.h"
 #include "sched/internal/state.h"
+#include "sched/preempt/candidates.h"
 
 namespace busbar::sched::preempt {
 
@@ -24,8 +25,11 @@ struct Plan {
 /// It may stop jobs of lower priority of its own queue, and, while its gang fits what its queue (or one above) is
 /// guaranteed, jobs elsewhere that are borrowed against it; all preemptible, past their minimum run time, and not
 /// evicted within `eviction_interval_ms`. Tried on a copy of what is free (README.md, "Preemption"). Exact for up to
-/// kExactCandidates candidates. Cost: O(live jobs) and one placement question a trial.
-std::optional<Plan> find_plan(internal::State& state, const internal::JobRecord& job);
+/// kExactCandidates candidates. Cost: one placement question a trial, and no trial if all
+/// candidates together have too few cards.
+///
+/// `ground` goes with the state and must be current.
+std::optional<Plan> find_plan(internal::State& state, const internal::JobRecord& job, Ground& ground);
 inline constexpr std::size_t kExactCandidates = 12;
 
 /// Whether find_plan() could find something, by the queues' accounts alone. Cost: O(levels x chips).
@@ -33,7 +37,7 @@ bool may_preempt(const internal::State& state, const internal::JobRecord& job);
 
 /// The cheapest plan for a job that is promised a start, at the cost of jobs that yield (Place::yields) and may be
 /// evicted now. It keeps off what is planned for other promised jobs. Cost as above, of the jobs that yield.
-std::optional<Plan> find_yielded(internal::State& state, const internal::JobRecord& job);
+std::optional<Plan> find_yielded(internal::State& state, const internal::JobRecord& job, Ground& ground);
 /// Whether find_yielded() could find something, by counts of cards. Cost: O(queues + jobs that yield).
 bool may_take_yielded(const internal::State& state, const internal::JobRecord& job);
 
