@@ -130,10 +130,10 @@ std::string read_testdata(const std::string& name) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-// Written by the builds before the tree of queues, before promises, windows and held cards, and before jobs that yield.
+// Written by the builds before the tree of queues; before promises, windows and held cards; before jobs that yield and packing.
 TEST(Journal, TakesTheStepsOfOlderFormatsAsTheyWereRecorded) {
-  for (const char* name :
-       {"journal_format_1.bbj", "journal_format_1_long.bbj", "journal_format_2.bbj", "journal_format_3.bbj"}) {
+  for (const char* name : {"journal_format_1.bbj", "journal_format_1_long.bbj", "journal_format_2.bbj",
+                           "journal_format_3.bbj", "journal_format_3_snapshot.bbj"}) {
     SCOPED_TRACE(name);
     const auto report = replay_journal(read_testdata(name));
     ASSERT_TRUE(report.has_value()) << report.error().to_string();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include <fmt/format.h>
@@ -62,7 +63,8 @@ class Pass {
   Attempt find_cards(const JobRecord& record, const ClassKey& key);
   bool preempt_for(const JobRecord& record, const ClassKey& key);
   Tried place_within_quota(const JobRecord& record, const Filter* among);
-  std::optional<place::Found> place_gang(const JobRecord& record, place::GangNeed need, const Filter& among);
+  std::optional<place::Found> place_gang(const JobRecord& record, std::span<const place::GangNeed> needs,
+                                         const Filter& among);
   Attempt keep_promises(const JobRecord& record, Attempt attempt);
   void start(const JobRecord& record, place::Found found, Yields yields);
 
@@ -252,6 +254,7 @@ Pass::Attempt Pass::find_cards(const JobRecord& record, const ClassKey& key) {
 Pass::Tried Pass::place_within_quota(const JobRecord& record, const Filter* among) {
   const JobRequest& request = record.request();
   Tried tried;
+  std::vector<place::GangNeed> needs;
   for (place::GangNeed need : place::needs_of(request, state_.free_map())) {
     const std::string& chip = state_.free_map().chip_name(need.task.chip);
     const fairshare::Room room =
@@ -262,13 +265,10 @@ Pass::Tried Pass::place_within_quota(const JobRecord& record, const Filter* amon
       continue;
     }
     tried.is_any_in_quota = true;
-    if (among == nullptr) {
-      continue;
-    }
-    tried.found = place_gang(record, need, *among);
-    if (tried.found.has_value()) {
-      return tried;
-    }
+    needs.push_back(std::move(need));
+  }
+  for (std::size_t i = 0; i < needs.size() && among != nullptr && !tried.found.has_value(); ++i) {
+    tried.found = place_gang(record, std::span(needs).subspan(i), *among);
   }
   return tried;
 }
@@ -293,10 +293,31 @@ std::optional<place::Found> place_sizes(const place::FreeMap& map, const place::
   return std::nullopt;
 }
 
-std::optional<place::Found> Pass::place_gang(const JobRecord& record, place::GangNeed need, const Filter& among) {
+// One task that packing decides, on any chip that does as well as that of the first need.
+std::optional<place::Found> pack(State& state, std::span<const place::GangNeed> needs, const Filter& allowed) {
+  const place::GangNeed& first = needs.front();
+  if (!place::is_packed(state.free_map(), first)) {
+    return std::nullopt;
+  }
+  place::PackNeed packed = {.task = first.task, .allowed = allowed};
+  for (const place::GangNeed& need : needs) {
+    if (need.alternative == first.alternative && place::is_packed(state.free_map(), need)) {
+      packed.chips.push_back(need.task.chip);
+    }
+  }
+  return state.pack(packed);
+}
+
+// With the first of these needs; the others say which chips do as well.
+std::optional<place::Found> Pass::place_gang(const JobRecord& record, std::span<const place::GangNeed> needs,
+                                             const Filter& among) {
   const std::vector<std::uint32_t>& sizes = record.request().sizes;
+  place::GangNeed need = needs.front();
   need.allowed = place::both_of(gang::nodes_allowed(state_, record), among);
-  auto found = place_sizes(state_.free_map(), state_.fabric(), sizes, need);
+  auto found = pack(state_, needs, need.allowed);
+  if (!found.has_value()) {
+    found = place_sizes(state_.free_map(), state_.fabric(), sizes, need);
+  }
   if (found.has_value() || record.excluded.empty()) {
     return found;
   }

@@ -218,6 +218,7 @@ struct Absorber {
     return true;
   }
   bool operator()(const JobSubmitted& e) const {
+    state.note_submission(e.job);
     state.put_job({.submitted = make_submitted(e.job), .submitted_ms = state.now_ms()});
     return true;
   }

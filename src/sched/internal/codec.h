@@ -8,6 +8,7 @@
 #include "sched/core.h"
 #include "sched/events.h"
 #include "sched/fairshare/history.h"
+#include "sched/place/experience.h"
 
 namespace busbar::sched::internal {
 
@@ -18,7 +19,8 @@ namespace busbar::sched::internal {
 ///   2  the tree of queues, with what they used; preemption
 ///   3  what a gang keeps after a failure, gang sizes, anti-affinity; promises and reservations; run times
 ///   4  backfilled jobs that make room for promised ones; changes of the policy
-inline constexpr std::uint32_t kFormatVersion = 4;
+///   5  what tasks looked like, which packing rests on
+inline constexpr std::uint32_t kFormatVersion = 5;
 
 /// The one binary form of the core's values: journal records, snapshots and object hashes all use it, so a field that
 /// is added here is in all three. Readers are safe on any bytes: an enumerator out of range or a count beyond the input
@@ -67,6 +69,9 @@ std::shared_ptr<const Booking> decode_booking(FieldReader& in);
 struct RunTimes;
 void encode(BinaryWriter& out, const RunTimes& times);
 RunTimes decode_run_times(FieldReader& in);
+void encode(BinaryWriter& out, const place::Experience& experience);
+/// Empty for formats without it; fails the reader if it makes no sense.
+place::Experience decode_experience(FieldReader& in);
 void encode(BinaryWriter& out, const Event& event);
 void encode(BinaryWriter& out, const Decision& decision);
 

@@ -4,7 +4,7 @@
 #include "sched/internal/codec.h"
 #include "sched/internal/state.h"
 
-// What an operator sets: the policy and the queues, and what queues have used.
+// What an operator sets: the policy and the queues; what queues have used; what tasks looked like.
 namespace busbar::sched::internal {
 namespace {
 
@@ -147,6 +147,51 @@ fairshare::History decode_history(FieldReader& in) {
   history.open = decode_wide(in);
   history.since_ms = in.raw().zigzag();
   return history;
+}
+
+namespace {
+
+void encode_tallies(BinaryWriter& out, const auto& tallies) {
+  out.varint(tallies.size());
+  for (const auto& [key, tally] : tallies) {
+    out.text(key);
+    out.varint(tally.tasks);
+    out.varint(tally.memory_mib);
+  }
+}
+
+place::Experience::Lesson decode_tallies(FieldReader& in) {
+  place::Experience::Lesson tallies;
+  for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
+    std::string key = in.text();
+    const std::uint64_t tasks = in.raw().varint();
+    tallies.emplace_back(std::move(key), place::Tally{.tasks = tasks, .memory_mib = in.raw().varint()});
+  }
+  return tallies;
+}
+
+}  // namespace
+
+void encode(BinaryWriter& out, const place::Experience& experience) {
+  encode_tallies(out, experience.tallies());
+  encode_tallies(out, experience.lesson() == nullptr ? place::Experience::Lesson{} : *experience.lesson());
+  out.varint(experience.jobs());
+  out.varint(experience.lessons());
+}
+
+place::Experience decode_experience(FieldReader& in) {
+  if (in.format() < 5) {
+    return {};
+  }
+  place::Experience::Lesson tallies = decode_tallies(in);
+  place::Experience::Lesson lesson = decode_tallies(in);
+  const std::uint64_t jobs = in.raw().varint();
+  auto experience = place::Experience::restore(std::move(tallies), std::move(lesson), jobs, in.raw().varint());
+  if (!experience.has_value()) {
+    in.fail();
+    return {};
+  }
+  return *std::move(experience);
 }
 
 }  // namespace busbar::sched::internal

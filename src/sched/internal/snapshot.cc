@@ -318,6 +318,7 @@ std::string encode_snapshot(const State& state) {
     out.text(queue);
     encode(out, times);
   }
+  encode(out, state.experience());
   out.varint(state.finished_count());
   out.varint(state.outcome_order().size());
   for (const auto& [sequence, id] : state.outcome_order()) {
@@ -361,6 +362,7 @@ Result<State> decode_snapshot(std::string_view bytes) {
     std::string queue = in.text();
     state.put_run_times(queue, decode_run_times(in));
   }
+  state.restore_experience(decode_experience(in));
   state.restore_finished_count(in.raw().varint());
   for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
     const std::uint64_t sequence = in.raw().varint();

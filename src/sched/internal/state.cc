@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "sched/internal/codec.h"
+#include "sched/internal/submission.h"
 #include "sched/place/free_part.h"
 
 namespace busbar::sched::internal {
@@ -210,6 +211,7 @@ void State::put_node(model::Node node) {
   if (before == nullptr || !same_declaration(*before->node, node)) {
     fabric_.reset();
     free_.detach();
+    packing_.forget_nodes();
     declared_.reset();
     for (const model::JobId booked : booked_jobs()) {
       booked_.find_for_write(booked)->domain.reset();
@@ -262,6 +264,13 @@ void State::wake_dependents(model::JobId id) {
     if (spot_of(record).is_pending) {
       index_pending(record, true);
     }
+  }
+}
+
+// Also one that is refused: it says what tasks look like. But not one that makes no sense.
+void State::note_submission(const JobRequest& request) {
+  if (wrong_fields(request).empty()) {
+    experience_.note(request);
   }
 }
 
@@ -431,7 +440,7 @@ std::uint64_t State::scalar_hash() const {
 }
 
 std::uint64_t State::hash() const {
-  return mix64(hash_sum_ + scalar_hash());
+  return mix64(hash_sum_ + scalar_hash() + experience_.hash());
 }
 
 std::uint64_t State::recompute_hash() const {
@@ -465,7 +474,7 @@ std::uint64_t State::recompute_hash() const {
   for (const auto& [id, outcome] : outcomes_) {
     sum += hash_outcome(id, outcome);
   }
-  return mix64(sum + scalar_hash());
+  return mix64(sum + scalar_hash() + experience_.recompute_hash());
 }
 
 }  // namespace busbar::sched::internal

@@ -12,10 +12,12 @@
 #include "sched/core.h"
 #include "sched/fairshare/tree.h"
 #include "sched/internal/cow_map.h"
+#include "sched/place/experience.h"
 #include "sched/place/fabric_order.h"
 #include "sched/place/free_map.h"
 #include "sched/place/free_part.h"
 #include "sched/place/need.h"
+#include "sched/place/packing.h"
 
 namespace busbar::sched::internal {
 
@@ -191,6 +193,8 @@ class State {
   std::uint64_t finished_count() const { return finished_count_; }
   /// By queue.
   const CowMap<std::string, RunTimes>& run_times() const { return run_times_; }
+  /// What submitted tasks looked like.
+  const place::Experience& experience() const { return experience_; }
 
   // Derived.
   const CowMap<ClassKey, PendingClass>& pending() const { return pending_; }
@@ -239,6 +243,11 @@ class State {
   const place::FreeMap& declared();
   /// Nothing in use; what is unusable stays so. Kept until a node changes, as declared() is.
   const place::FreeMap& idle();
+  /// Where one task strands least of what is free (docs/scheduling.md, "Packing"); nullopt: nowhere, or it is not known
+  /// yet what tasks look like.
+  std::optional<place::Found> pack(const place::PackNeed& need) {
+    return packing_.choose(free_, fabric(), experience_.lesson(), need);
+  }
 
   /// When a reservation's window next begins or ends.
   std::optional<TimeMs> next_edge_ms() const { return next_edge_ms_; }
@@ -263,6 +272,9 @@ class State {
   /// Of a snapshot: outcomes in order of finishing.
   void restore_outcome(model::JobId id, Outcome outcome);
   void put_run_times(const std::string& queue, RunTimes times);
+  void note_submission(const JobRequest& request);
+  /// Of a snapshot.
+  void restore_experience(place::Experience experience) { experience_ = std::move(experience); }
   void restore_finished_count(std::uint64_t count) { finished_count_ = count; }
   /// Of a snapshot, once its jobs are there.
   void restore_history(const std::string& queue, const fairshare::History& history);
@@ -310,6 +322,7 @@ class State {
   CowMap<std::uint64_t, model::JobId> outcome_order_;
   CowMap<std::string, RunTimes> run_times_;
   std::uint64_t finished_count_ = 0;
+  place::Experience experience_;
   std::uint64_t hash_sum_ = 0;
 
   CowMap<ClassKey, PendingClass> pending_;
@@ -334,6 +347,7 @@ class State {
   std::shared_ptr<const place::FabricOrder> fabric_;
   std::shared_ptr<const place::FreeMap> declared_;
   std::shared_ptr<const place::FreeMap> idle_;
+  place::Packing packing_;
 };
 
 /// Times within +-2^52 ms (140,000 years): sums of a few cannot overflow.

@@ -71,10 +71,10 @@ class FabricOrder {
   std::optional<PoolIndex> find_pool(std::string_view name) const;
   /// Levels between node and the whole cluster; 1 = leaves only.
   std::size_t level_count() const { return level_count_; }
+  /// The order of tasks without cards: every node has a group for those. There must be a node.
+  const ChipOrder& all_nodes() const { return orders_[find(kNoChip, kNoPool)]; }
 
  private:
-  // Every node has a group for tasks without cards, so their order has all nodes.
-  const ChipOrder& all_nodes() const { return orders_[find(kNoChip, kNoPool)]; }
   std::uint32_t rank(std::uint32_t node) const { return places_[first_place_[node]][0].position; }
   std::size_t level_index(std::size_t level) const { return std::min(level, level_count_ + 1) - 1; }
 

@@ -178,7 +178,7 @@ void FreeMap::fill_cards(Block& block, NodeSlot& slot, const model::Node& node) 
     out.chip = chip;
     out.link_group = card.link_group;
     out.is_healthy = card.health == model::CardHealth::kHealthy;
-    slot.accelerators = static_cast<std::uint16_t>(slot.accelerators + (card.chip == "cpu" ? 0 : 1));
+    slot.accelerators = static_cast<std::uint16_t>(slot.accelerators + (card.chip == kCpuChip ? 0 : 1));
   }
 }
 

@@ -24,6 +24,8 @@ struct OrderCounts;
 using ChipIndex = std::uint16_t;
 inline constexpr ChipIndex kNoChip = 0;
 inline constexpr std::int64_t kWholeCard = 1000;
+/// The chip whose cards are CPUs.
+inline constexpr std::string_view kCpuChip = "cpu";
 
 struct CardSlot {
   ChipIndex chip = kNoChip;

@@ -47,6 +47,7 @@ struct GangNeed {
   std::string pool = {};                                ///< Empty: every node.
   std::shared_ptr<const NodeFilter> allowed = nullptr;  ///< nullptr: every node (of the pool).
   std::optional<Vicinity> within = {};                  ///< Only there.
+  std::uint32_t alternative = 0;  ///< Needs of one number are as good as each other: chips of "any accelerator".
 };
 
 }  // namespace busbar::sched::place

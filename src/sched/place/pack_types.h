@@ -32,6 +32,7 @@ struct PackNode {
   std::int64_t cpus = 0;
   std::int64_t memory = 0;
   std::uint16_t kind = 0;                 ///< Below 64.
+  bool takes_bare_tasks = true;           ///< Tasks without cards.
   std::vector<std::uint16_t> cards = {};  ///< Free milli-cards of each card; 0 for one that must not be used.
   friend bool operator==(const PackNode&, const PackNode&) = default;
 };
@@ -45,11 +46,14 @@ inline bool fits(const PackNode& node, const PackShape& shape) {
   if (node.cpus < shape.cpus || node.memory < shape.memory || !accepts_kind(shape, node.kind)) {
     return false;
   }
+  if (shape.cards == 0) {
+    return node.takes_bare_tasks;
+  }
   std::uint32_t enough = 0;
   for (const std::uint16_t free : node.cards) {
     enough += free >= shape.milli ? 1 : 0;
   }
-  return shape.cards == 0 || enough >= shape.cards;
+  return enough >= shape.cards;
 }
 
 /// The node after one task of the shape, which must fit. `card` is the card of a fraction; whole cards are the first

@@ -12,7 +12,7 @@ std::int64_t task_cpus(const JobRequest& request, const model::AcceleratorReques
   if (request.cpus.value > 0) {
     return request.cpus.value;
   }
-  return accelerator != nullptr && accelerator->chip == "cpu" ? accelerator->per_node.value : 1000;
+  return accelerator != nullptr && accelerator->chip == kCpuChip ? accelerator->per_node.value : 1000;
 }
 
 std::vector<GangNeed> needs_of(const JobRequest& request, const FreeMap& map) {
@@ -32,6 +32,7 @@ std::vector<GangNeed> needs_of(const JobRequest& request, const FreeMap& map) {
   }
   std::vector<GangNeed> needs;
   for (const model::AcceleratorRequest& accelerator : request.accelerators) {
+    gang.alternative = static_cast<std::uint32_t>(&accelerator - request.accelerators.data());
     gang.task.cpus = task_cpus(request, &accelerator);
     const bool is_fraction = accelerator.per_node.value < kWholeCard;
     gang.task.fraction = is_fraction ? accelerator.per_node.value : 0;
@@ -44,7 +45,7 @@ std::vector<GangNeed> needs_of(const JobRequest& request, const FreeMap& map) {
       continue;
     }
     for (const ChipIndex chip : map.chips_by_name()) {
-      if (map.chip_name(chip) != "cpu") {
+      if (map.chip_name(chip) != kCpuChip) {
         gang.task.chip = chip;
         needs.push_back(gang);
       }

@@ -29,6 +29,8 @@ class ScoreBoard {
     return shapes_.size() - 1;
   }
 
+  void clear_shapes() { shapes_.clear(); }
+
   void changed(std::size_t node) {
     log_.push_back(static_cast<std::uint32_t>(node));
     if (log_.size() >= 2 * kLogFactor * width_) {

@@ -28,6 +28,7 @@ class StrandedTable {
   struct Limits {
     std::int64_t max_cpus = 0;    ///< Of the largest node; more CPUs count as this many.
     std::uint16_t max_cards = 0;  ///< Of the largest node; capped at kMaxCards.
+    friend bool operator==(const Limits&, const Limits&) = default;
   };
   static constexpr std::uint16_t kMaxCards = 16;
   static constexpr std::int64_t kOne = 256;  ///< Values are in 1/256 milli-card.
