@@ -193,10 +193,12 @@ Command sim_fgd_command() {
            with_completion(text_flag("--pods", "FILE",
                                      "the pods: name,cpu_milli,memory_mib,num_gpu,gpu_milli[,gpu_spec]", options->pods),
                            Complete::kFiles),
-           with_completion(list_flag("--policy", "POLICY",
-                                     "busbar (default), busbar-online, fgd, bestfit, random, or all; may be repeated",
-                                     options->policies),
-                           Complete::kWords, words),
+           with_completion(
+               list_flag(
+                   "--policy", "POLICY",
+                   "busbar (default), busbar-online, core, core-online, fgd, bestfit, random, or all; may be repeated",
+                   options->policies),
+               Complete::kWords, words),
            number_flag("--seeds", "N", "how many random orders (10)", options->seeds),
            number_flag("--first-seed", "N", "the first of them (1)", options->first_seed)},
       .examples = {{"busbar sim fgd --nodes nodes.csv.xz --pods pods.csv.xz --policy busbar --json",

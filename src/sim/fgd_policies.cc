@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 
+#include "sim/fgd_core.h"
 #include "sim/random.h"
 
 namespace busbar::sim {
@@ -274,13 +275,17 @@ std::unique_ptr<Scorer> make_scorer(std::string_view name, const PackWorld& worl
 }  // namespace
 
 std::span<const std::string_view> pack_policy_names() {
-  static constexpr std::array<std::string_view, 5> kNames = {"busbar", "busbar-online", "fgd", "bestfit", "random"};
+  static constexpr std::array<std::string_view, 7> kNames = {"busbar", "busbar-online", "core",  "core-online",
+                                                             "fgd",    "bestfit",       "random"};
   return kNames;
 }
 
 std::unique_ptr<PackPolicy> make_pack_policy(std::string_view name, const PackWorld& world) {
   if (name == "busbar" || name == "busbar-online") {
     return std::make_unique<BusbarPolicy>(world, name == "busbar-online");
+  }
+  if (name == "core" || name == "core-online") {
+    return make_core_policy(world, name == "core");
   }
   if (name == "random") {
     return std::make_unique<RandomPolicy>(world);

@@ -30,6 +30,8 @@ struct PackWorld {
 
 /// busbar          the core's Packer, knowing the distribution as FGD does
 /// busbar-online   the same, learning it from the pods that came so far
+/// core            the whole scheduling core, which has seen the list before (fgd_core.h)
+/// core-online     the same, starting without experience
 /// fgd             Weng et al., "Beware of Fragmentation", USENIX ATC 2023: steepest descent of expected fragmentation
 /// over
 ///                 the most popular shapes (95 % of pods), scores rounded to 0..100 by its sigmoid
