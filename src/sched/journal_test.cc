@@ -130,7 +130,8 @@ std::string read_testdata(const std::string& name) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-// Written by the builds before the tree of queues; before promises, windows and held cards; before jobs that yield and packing.
+// Written by the builds before the tree of queues; before promises, windows and held cards; before jobs that yield and
+// packing.
 TEST(Journal, TakesTheStepsOfOlderFormatsAsTheyWereRecorded) {
   for (const char* name : {"journal_format_1.bbj", "journal_format_1_long.bbj", "journal_format_2.bbj",
                            "journal_format_3.bbj", "journal_format_3_snapshot.bbj"}) {
