@@ -4,8 +4,8 @@
     tools/test_all.py [--full] [--only-fuzz SECONDS]
 
 The last line is `N passed, N failed`; the names of what failed stand above it. In CI (CI=true) the layers that changed
-are also built and tested under the address and undefined behaviour sanitizers; --full does that for everything, and
-the thread sanitizer too.
+are also built and tested under the address and undefined behaviour sanitizers, the gateway under the thread sanitizer as
+well; --full does that for everything.
 """
 
 import argparse
@@ -22,7 +22,9 @@ import run_ctest
 ROOT = changed.ROOT
 FUZZ_SECONDS = 10
 # Layers whose tests need neither root nor containers, and end in seconds under a sanitizer too.
-SANITIZED_LAYERS = ("base", "model", "sched", "chip", "launch", "api", "net", "store")
+SANITIZED_LAYERS = ("base", "model", "sched", "chip", "launch", "api", "net", "store", "route", "gateway")
+# Of those, the ones where threads share what they work on.
+THREADED_LAYERS = ("gateway",)
 
 
 class Report:
@@ -153,6 +155,8 @@ def main():
         run_preset(report, "tsan")
     elif os.environ.get("CI") == "true" and (layers := changed_layers()):
         run_preset(report, "asan", layers)
+        if threaded := [layer for layer in layers if layer in THREADED_LAYERS]:
+            run_preset(report, "tsan", threaded)
     report.headline("done")
     return report.finish()
 

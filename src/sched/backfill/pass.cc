@@ -362,10 +362,10 @@ void Pass::start(const JobRecord& record, place::Found found, Yields yields) {
 
 }  // namespace
 
-void start_jobs(internal::DecisionLog& log) {
+void start_jobs(internal::DecisionLog& log, model::JobId watched) {
   preempt::settle_claims(log);
   if (!log.state().pending().empty() || !log.state().kept().empty()) {
-    Pass(log).run();
+    Pass(log).run(watched);
   }
 }
 

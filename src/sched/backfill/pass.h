@@ -24,7 +24,7 @@ struct Obstacle {
 
 /// Starts every pending job that may start now, in order, with backfill behind the first one that does not fit:
 /// README.md, "Order and backfill". Cost: classes of like jobs, not jobs.
-void start_jobs(internal::DecisionLog& log);
+void start_jobs(internal::DecisionLog& log, model::JobId watched = {});
 
 /// What start_jobs() would find for this pending job. Takes a copy of the state (a fork) to try on.
 Obstacle find_obstacle(internal::State fork, model::JobId job);

@@ -1,9 +1,11 @@
 #include "sched/explain/changes.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <span>
 #include <tuple>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -22,6 +24,7 @@ using internal::State;
 
 /// Trials of single jobs ending, and the jobs of a set. They bound the cost of an answer.
 constexpr std::size_t kMaxSingleTrials = 16;
+constexpr std::size_t kMostInVain = 3;  ///< Of jobs of one size.
 constexpr std::size_t kMostEnding = 32;
 constexpr std::size_t kMostSpared = 8;
 constexpr std::size_t kMaxReturningNodes = 16;
@@ -31,9 +34,11 @@ class Trial {
  public:
   Trial(const State& state, model::JobId job) : fork_(state), job_(job) {}
 
-  bool apply(EventBody body) {
-    return internal::step(fork_, {.time_ms = fork_.now_ms(), .body = std::move(body)}).has_value();
+  bool apply(EventBody body, internal::Walk walk = {}) {
+    return internal::try_step(fork_, {.time_ms = fork_.now_ms(), .body = std::move(body)}, walk).has_value();
   }
+  /// The last event: of what follows only the job's own start matters.
+  bool apply_last(EventBody body) { return apply(std::move(body), {.until = job_}); }
 
   void resubmit(JobRequest request) {
     apply(JobCancelled{.job = job_});
@@ -46,17 +51,18 @@ class Trial {
     }
     job_ = {last + 1};
     request.id = job_;
-    apply(JobSubmitted{.job = std::move(request)});
+    apply_last(JobSubmitted{.job = std::move(request)});
   }
 
-  void end(model::JobId job) {
+  void end(model::JobId job, bool is_last) {
     const JobRecord* record = fork_.jobs().find(job);
     if (record == nullptr || record->granted == nullptr) {
       return;
     }
     const model::AttemptId attempt = record->attempt_id();
     apply(JobCancelled{.job = job});
-    apply(GangGone{.attempt = attempt});
+    const internal::Walk as_far_as_it = {.until = job_};
+    apply(GangGone{.attempt = attempt}, is_last ? as_far_as_it : internal::Walk{});
   }
 
   bool has_started() const {
@@ -107,7 +113,7 @@ class Search {
   bool starts_after(const std::vector<model::JobId>& ended) const {
     Trial trial(state_, id_);
     for (const model::JobId job : ended) {
-      trial.end(job);
+      trial.end(job, job == ended.back());
     }
     return trial.has_started();
   }
@@ -296,14 +302,19 @@ std::optional<std::vector<model::JobId>> Search::find_set(const std::vector<mode
 void Search::jobs_ending() {
   std::vector<model::JobId> candidates = this->candidates();
   std::size_t trials = 0;
+  // Where others take what comes free, they take it of the next job of the same size too.
+  std::map<std::pair<std::int64_t, std::size_t>, std::size_t> in_vain;
   for (std::size_t i = 0; i < candidates.size() && trials < kMaxSingleTrials; ++i) {
-    if (!probe_.may_start_without({&candidates[i], 1})) {
+    const internal::Granted& granted = *state_.jobs().find(candidates[i])->granted;
+    std::size_t& failures = in_vain[{granted.milli_cards, granted.placement.tasks.size()}];
+    if (failures == kMostInVain || !probe_.may_start_without({&candidates[i], 1})) {
       continue;
     }
     ++trials;
     if (starts_after({candidates[i]})) {
       return add_jobs_ending({candidates[i]});
     }
+    ++failures;
   }
   // Many small ones, or a few large ones.
   for (int turn = 0; turn < 2; ++turn) {
@@ -322,7 +333,7 @@ void Search::nodes_returned() {
     }
     ++trials;
     Trial trial(state_, id_);
-    trial.apply(NodeStateChanged{.node = id, .state = model::NodeState::kReady});
+    trial.apply_last(NodeStateChanged{.node = id, .state = model::NodeState::kReady});
     if (trial.has_started()) {
       found_.push_back(
           {.kind = "node_returned", .text = fmt::format("node {} returning to service", entry.node->name)});

@@ -207,6 +207,10 @@ std::shared_ptr<const Granted> ending_of(const State& state, const Event& event)
 }  // namespace
 
 Result<std::vector<Decision>> step(State& state, const Event& event) {
+  return try_step(state, event, {});
+}
+
+Result<std::vector<Decision>> try_step(State& state, const Event& event, Walk walk) {
   TRY(check_event(state, event));
   const Declaration declaration = declaration_of(state, event);
   std::shared_ptr<const Granted> ended = ending_of(state, event);
@@ -216,7 +220,7 @@ Result<std::vector<Decision>> step(State& state, const Event& event) {
   std::visit(decider, event.body);
   may_start = decider.end_overdue() || may_start;
   if (may_start) {
-    backfill::start_jobs(log);
+    backfill::start_jobs(log, walk.until);
   }
   return log.take();
 }

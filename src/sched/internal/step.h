@@ -22,6 +22,13 @@ void enact(State& state, const Decision& decision);
 
 /// Everything that follows from the event, in order; already enacted.
 Result<std::vector<Decision>> step(State& state, const Event& event);
+
+/// How far a what-if on a fork looks at those who wait.
+struct Walk {
+  model::JobId until = {};  ///< Not beyond this job and its like; invalid: all.
+};
+/// As step(), for a fork of which only one job's start is asked: what stands behind it does not matter any more.
+Result<std::vector<Decision>> try_step(State& fork, const Event& event, Walk walk);
 Result<void> step_recorded(State& state, const Event& event, std::span<const Decision> decisions);
 
 }  // namespace busbar::sched::internal
