@@ -29,10 +29,10 @@ EVENTS = 20  # of a stream, one a second
 class Backend(Proxy):
     """gateway_backend; it picks its port itself."""
 
-    def __init__(self):
+    def __init__(self, event_us=1_000_000):
         self.name = "none"
         self.process = subprocess.Popen([str(PROGRAMS / "gateway_backend")], stdout=subprocess.PIPE, text=True,
-                                        env={**os.environ, "EVENT_US": "1000000"})
+                                        env={**os.environ, "EVENT_US": str(event_us)})
         self.port = int(self.process.stdout.readline())
         wait_for(self.port)
 
@@ -45,7 +45,7 @@ def load(target, *flags):
     used = target.cpu_s() - before
     result = json.loads(done.stdout or "{}")
     if done.returncode != 0:
-        sys.exit(f"traffic.py: {target.name} failed requests: {result}")
+        sys.exit(f"{target.name} failed requests: {result}")
     return result, used
 
 
