@@ -143,6 +143,7 @@ route::Service to_route(const ServiceRecord& record) {
                                  .port = replica.port,
                                  .weight = weight_of(record, replica),
                                  .revision = replica.revision,
+                                 .protocol = spec_of(record, replica.revision).protocol,
                                  .adapters = spec_of(record, replica.revision).adapters,
                                  .is_draining = replica.phase == ReplicaPhase::kDraining});
   }

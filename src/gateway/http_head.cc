@@ -123,6 +123,13 @@ bool equals_ignoring_case(std::string_view left, std::string_view right) {
 
 namespace {
 
+// Not grpc-web, which HTTP/1.1 can carry: it has a form of its own for errors.
+bool is_grpc(std::string_view type) {
+  constexpr std::string_view kGrpc = "application/grpc";
+  return type.size() >= kGrpc.size() && std::memcmp(type.data(), kGrpc.data(), kGrpc.size()) == 0 &&
+         (type.size() == kGrpc.size() || type[kGrpc.size()] == '+' || type[kGrpc.size()] == ';');
+}
+
 HeadFault bad_name(char first, char stop, bool is_empty) {
   if (stop == '\n') return bad("a header line ends with a bare line feed");
   if (!is_empty) return bad("a header's name holds a character that is none of a name");
@@ -144,6 +151,8 @@ struct HeadParser::Fields {
   bool has_upgrade = false;
   bool has_expect = false;
   bool is_event_stream = false;
+  bool is_grpc = false;
+  bool takes_trailers = false;
   std::uint64_t content_length = 0;
   std::string_view host = {};
 };
@@ -229,6 +238,11 @@ HeadFault HeadParser::take_field(HeaderLine& header, Fields& fields) {
     case HeaderId::kContentType:
       fields.is_event_stream = header.value.size() >= kEventStream.size() &&
                                equals_ignoring_case({header.value.data(), kEventStream.size()}, kEventStream);
+      fields.is_grpc = is_grpc(header.value);
+      return kNoFault;
+    case HeaderId::kTe:
+      // Among others, perhaps with a weight; nobody says `trailers;q=0`.
+      fields.takes_trailers = fields.takes_trailers || header.value.find("trailers") != std::string_view::npos;
       return kNoFault;
     case HeaderId::kOther:
     case HeaderId::kApiKey:
@@ -240,7 +254,6 @@ HeadFault HeadParser::take_field(HeaderLine& header, Fields& fields) {
     case HeaderId::kProxyAuthenticate:
     case HeaderId::kProxyAuthorization:
     case HeaderId::kProxyConnection:
-    case HeaderId::kTe:
     case HeaderId::kTenant:
     case HeaderId::kTrailer:
       return kNoFault;
@@ -350,6 +363,8 @@ HeadFault HeadParser::frame_request(const Fields& fields) {
   request_.content_length = fields.content_length;
   request_.keeps_alive = !fields.says_close && (request_.minor_version == 1 || fields.says_keep_alive);
   request_.expects_continue = fields.has_expect && request_.minor_version == 1;
+  request_.is_grpc = fields.is_grpc;
+  request_.takes_trailers = fields.takes_trailers;
   request_.is_upgrade = fields.says_upgrade && fields.has_upgrade && request_.minor_version == 1;
   request_.headers = std::span(headers_).first(header_count_);
   return check_target();

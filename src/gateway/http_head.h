@@ -67,7 +67,9 @@ struct RequestHead {
   std::uint64_t content_length = 0;
   bool keeps_alive = true;
   bool expects_continue = false;
-  bool is_upgrade = false;  ///< `Connection: upgrade` with an Upgrade field.
+  bool is_upgrade = false;      ///< `Connection: upgrade` with an Upgrade field.
+  bool is_grpc = false;         ///< application/grpc, or a kind of it.
+  bool takes_trailers = false;  ///< `TE: trailers`
   std::span<const HeaderLine> headers = {};
 };
 

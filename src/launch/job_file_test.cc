@@ -225,6 +225,7 @@ service:
   const model::ServiceSpec& service = *full.spec.service;
   EXPECT_EQ(service.min_replicas, 0u);
   EXPECT_EQ(service.max_replicas, 8u);
+  EXPECT_EQ(service.protocol, model::ReplicaProtocol::kHttp1);
   EXPECT_EQ(service.health.path, "/healthz");
   EXPECT_EQ(service.hosts, std::vector<std::string>{"chat.example"});
   EXPECT_EQ(service.limits.concurrency, 2u);
@@ -246,6 +247,16 @@ service:
                             .rates = {.requests = {.count = 100}, .tokens = {.count = 50'000, .period_ms = 60'000}}}));
   EXPECT_NE(errors_of(parse_job_file("type: service\nrun: x\nservice: {requests: 5}")).find("like 10/s"),
             std::string::npos);
+}
+
+TEST(JobFile, ReplicasMaySpeakHttp2) {
+  const ParsedJob parsed = parse_job_file("name: s\ntype: service\nrun: serve\nservice: {protocol: http2}\n");
+  ASSERT_TRUE(parsed.is_valid) << errors_of(parsed);
+  EXPECT_EQ(parsed.spec.service->protocol, model::ReplicaProtocol::kHttp2);
+  for (const char* wrong : {"{protocol: http3}", "{protocol: http2, health: /healthz}"}) {
+    SCOPED_TRACE(wrong);
+    EXPECT_FALSE(parse_job_file("name: s\ntype: service\nrun: serve\nservice: " + std::string(wrong) + "\n").is_valid);
+  }
 }
 
 TEST(JobFile, ForeignKeysGetAHint) {

@@ -10,6 +10,15 @@
 
 namespace busbar::model {
 
+/// What a replica speaks to the gateway.
+enum class ReplicaProtocol {
+  kHttp1,
+  kHttp2,  ///< In clear text, without an upgrade (prior knowledge); gRPC's servers do.
+};
+/// "http1", "http2".
+std::string_view replica_protocol_name(ReplicaProtocol protocol);
+std::optional<ReplicaProtocol> replica_protocol_from_name(std::string_view name);
+
 /// How it is found out that a replica can serve: an HTTP GET that is answered 2xx, or, without a path, an accepted
 /// connection.
 struct HealthCheck {
@@ -101,6 +110,7 @@ struct TrafficPolicy {
 /// What makes a job a service: its replicas, and how requests find them. A plain value.
 struct ServiceSpec {
   std::uint16_t port = 0;  ///< 0: leased for each replica, told by $PORT.
+  ReplicaProtocol protocol = ReplicaProtocol::kHttp1;
   std::uint32_t min_replicas = 1;
   std::uint32_t max_replicas = 1;
   std::uint32_t target = 8;  ///< Requests that one replica should have at once.

@@ -116,9 +116,20 @@ ServiceAccess read_access(ObjectReader& reader) {
   return access;
 }
 
+constexpr std::array<std::string_view, 2> kProtocols = {"http1", "http2"};
 constexpr std::array<std::string_view, 4> kAffinities = {"none", "cookie", "header", "prefix"};
 
 }  // namespace
+
+std::string_view replica_protocol_name(ReplicaProtocol protocol) {
+  return kProtocols[static_cast<std::size_t>(protocol)];
+}
+
+std::optional<ReplicaProtocol> replica_protocol_from_name(std::string_view name) {
+  const auto* found = std::find(kProtocols.begin(), kProtocols.end(), name);
+  if (found == kProtocols.end()) return std::nullopt;
+  return static_cast<ReplicaProtocol>(found - kProtocols.begin());
+}
 
 std::string_view affinity_name(AffinityKind kind) {
   return kAffinities[static_cast<std::size_t>(kind)];
@@ -190,6 +201,7 @@ std::optional<ServiceAuth> service_auth_from_name(std::string_view name) {
 Json to_json(const ServiceSpec& service) {
   Json json = Json::object();
   if (service.port != 0) json.set("port", static_cast<int>(service.port));
+  if (service.protocol != ReplicaProtocol::kHttp1) json.set("protocol", replica_protocol_name(service.protocol));
   if (service.min_replicas == service.max_replicas) {
     json.set("replicas", service.min_replicas);
   } else {
@@ -213,6 +225,7 @@ Result<ServiceSpec> service_from_json(const Json& json) {
   ObjectReader reader(json, "service");
   ServiceSpec service;
   service.port = static_cast<std::uint16_t>(reader.integer("port", 0, 65'535, 0));
+  service.protocol = reader.named<ReplicaProtocol>("protocol", service.protocol, replica_protocol_from_name);
   const auto replicas = reader.parsed<std::pair<std::uint32_t, std::uint32_t>>(
       "replicas", {1, 1}, [](std::string_view text) { return parse_replicas(text); });
   service.min_replicas = replicas.first;

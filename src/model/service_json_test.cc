@@ -10,6 +10,7 @@ namespace {
 
 ServiceSpec full_service() {
   return {.port = 8080,
+          .protocol = ReplicaProtocol::kHttp2,
           .min_replicas = 0,
           .max_replicas = 8,
           .target = 3,
@@ -59,6 +60,7 @@ TEST(ServiceJson, NamesWhatIsWrong) {
                                                        {R"({"colour":"red"})", "colour"},
                                                        {R"({"affinity":{"by":"moon"}})", "moon"},
                                                        {R"({"mirror":{"percent":101}})", "percent"},
+                                                       {R"({"protocol":"http3"})", "http3"},
                                                        {R"({"port":70000})", "port"}};
   for (const auto& [text, message] : cases) {
     SCOPED_TRACE(text);

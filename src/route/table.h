@@ -26,6 +26,7 @@ struct Endpoint {
   std::uint32_t weight = 100;  ///< Share of new requests relative to the others; 0: none (a canary switched off).
   std::uint32_t revision = 1;  ///< Of the service's definition that this replica runs.
   Role role = Role::kAny;
+  model::ReplicaProtocol protocol = model::ReplicaProtocol::kHttp1;
   std::vector<std::string> adapters = {};  ///< LoRA adapters it has loaded.
   bool is_draining = false;                ///< Finishes what it has, is given nothing new.
   friend bool operator==(const Endpoint&, const Endpoint&) = default;

@@ -28,6 +28,9 @@ Json to_json(const Endpoint& endpoint) {
                             {"revision", endpoint.revision},
                             {"role", role_name(endpoint.role)},
                             {"adapters", texts_to_json(endpoint.adapters)}});
+  if (endpoint.protocol != model::ReplicaProtocol::kHttp1) {
+    json.set("protocol", model::replica_protocol_name(endpoint.protocol));
+  }
   if (endpoint.is_draining) json.set("draining", true);
   return json;
 }
@@ -85,6 +88,11 @@ Result<Endpoint> endpoint_from_json(const Json& json, const std::string& service
     const auto found = std::find(kRoles.begin(), kRoles.end(), role);
     if (found == kRoles.end()) reader.fail(fmt::format("role \"{}\" is none of any, prefill, decode", role));
     endpoint.role = static_cast<Role>(found - kRoles.begin());
+  }
+  if (const std::string protocol = reader.text("protocol"); !protocol.empty()) {
+    const auto known = model::replica_protocol_from_name(protocol);
+    if (!known) reader.fail(fmt::format("protocol \"{}\" is none of http1, http2", protocol));
+    endpoint.protocol = known.value_or(model::ReplicaProtocol::kHttp1);
   }
   if (endpoint.address.empty() || endpoint.port == 0) reader.fail("needs address and port");
   TRY(reader.finish());

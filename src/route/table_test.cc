@@ -33,6 +33,7 @@ Table sample() {
                                        .weight = 5,
                                        .revision = 2,
                                        .role = Role::kDecode,
+                                       .protocol = model::ReplicaProtocol::kHttp2,
                                        .adapters = {"fr"},
                                        .is_draining = true}}},
                        {.name = "vad"}},

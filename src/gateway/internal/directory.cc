@@ -14,6 +14,7 @@ namespace {
 
 Result<EndpointEntry> make_endpoint(const route::Endpoint& endpoint) {
   EndpointEntry entry;
+  entry.speaks_http2 = endpoint.protocol == model::ReplicaProtocol::kHttp2;
   auto* v4 = reinterpret_cast<sockaddr_in*>(&entry.address);
   auto* v6 = reinterpret_cast<sockaddr_in6*>(&entry.address);
   if (inet_pton(AF_INET, endpoint.address.c_str(), &v4->sin_addr) == 1) {

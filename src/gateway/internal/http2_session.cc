@@ -14,7 +14,6 @@
 namespace busbar::gateway::internal {
 namespace {
 
-constexpr std::size_t kOutputBytes = 64 << 10;
 constexpr std::int32_t kConnectionWindow = 16 << 20;
 // PING, SETTINGS, PRIORITY and RST_STREAM of a client that means well stay far below this.
 constexpr double kControlTokens = 2'000;
@@ -22,10 +21,6 @@ constexpr double kControlTokensPerSecond = 100;
 // nghttp2's own measure of rapid resets: as many at once, and so many a second.
 constexpr std::uint64_t kResetBurst = 500;
 constexpr std::uint64_t kResetsPerSecond = 30;
-
-std::string_view text_of(const std::uint8_t* bytes, std::size_t size) {
-  return {reinterpret_cast<const char*>(bytes), size};
-}
 
 nghttp2_nv field(std::string_view name, std::string_view value) {
   return {.name = reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
@@ -55,11 +50,16 @@ struct Http2Session::Callbacks {
   static int header(nghttp2_session* session, const nghttp2_frame* frame, const std::uint8_t* name,
                     std::size_t name_size, const std::uint8_t* value, std::size_t value_size, std::uint8_t,
                     void* user) {
-    // Trailers of a request end here, as they do in HTTP/1.1.
-    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    if (frame->hd.type != NGHTTP2_HEADERS) return 0;
     Stream* const found = stream(session, frame->hd.stream_id);
     if (found == nullptr) return 0;
-    self(user).take_field(*found, text_of(name, name_size), text_of(value, value_size));
+    const std::string_view name_text = text_of(name, name_size);
+    const std::string_view value_text = text_of(value, value_size);
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      self(user).take_field(*found, name_text, value_text);
+    } else if (!append_trailer(found->trailers, name_text, value_text)) {
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
     return 0;
   }
 
@@ -138,7 +138,7 @@ struct Http2Session::Callbacks {
                       nghttp2_data_source* source, void* user) {
     auto& from = *static_cast<Stream*>(source->ptr);
     if (from.exchange == nullptr) {
-      *flags |= NGHTTP2_DATA_FLAG_EOF;
+      self(user).end_body(from, flags);
       return 0;
     }
     Buffer& pending = from.exchange->pending;
@@ -149,7 +149,7 @@ struct Http2Session::Callbacks {
     // Its exchange may read on, or is over.
     self(user).touch(from);
     if (from.exchange->response_phase == ResponsePhase::kComplete) {
-      *flags |= NGHTTP2_DATA_FLAG_EOF;
+      self(user).end_body(from, flags);
     } else if (count == 0) {
       return NGHTTP2_ERR_DEFERRED;
     }
@@ -237,7 +237,8 @@ void Http2Session::forget(Stream& stream) {
   CHECK(stream.exchange == nullptr && !stream.is_armed());
   if (stream.is_touched) std::erase(touched_, &stream);
   stream.body.trim(0);
-  for (std::string* text : {&stream.head, &stream.authority, &stream.method, &stream.path, &stream.cookies}) {
+  for (std::string* text : {&stream.head, &stream.authority, &stream.method, &stream.path, &stream.cookies,
+                            &stream.trailers, &stream.answer_trailers}) {
     text->clear();
     if (text->capacity() > 4096) text->shrink_to_fit();
   }
@@ -311,53 +312,47 @@ void Http2Session::send_continue(Stream& stream) {
   nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, &status, 1, nullptr);
 }
 
-// "Name: value" CR LF, as our own fields are made.
-void Http2Session::add_lines(std::string_view lines) {
-  while (!lines.empty()) {
-    const std::string_view line = lines.substr(0, lines.find("\r\n"));
-    lines.remove_prefix(std::min(lines.size(), line.size() + 2));
-    const std::size_t colon = line.find(": ");
-    if (colon != std::string_view::npos) fields_.push_back({line.substr(0, colon), line.substr(colon + 2)});
-  }
-}
-
 void Http2Session::submit(Stream& stream, bool has_body) {
-  std::size_t size = 0;
-  for (const Field& each : fields_) size += each.name.size();
-  names_.clear();
-  names_.reserve(size);
-  std::vector<nghttp2_nv> values;
-  values.reserve(fields_.size());
-  for (const Field& each : fields_) {
-    // Names are small letters here.
-    const std::size_t start = names_.size();
-    for (const char c : each.name) names_ += c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-    values.push_back(field(std::string_view(names_).substr(start), each.value));
-  }
+  const std::vector<nghttp2_nv>& values = fields_.values();
   nghttp2_data_provider provider = {.source = {.ptr = &stream}, .read_callback = Callbacks::read};
   stream.is_answering = true;
   nghttp2_submit_response(session_, stream.id, values.data(), values.size(), has_body ? &provider : nullptr);
 }
 
+// No more of the answer's body: trailers, if there are any, are the end.
+void Http2Session::end_body(Stream& stream, std::uint32_t* flags) {
+  *flags |= NGHTTP2_DATA_FLAG_EOF;
+  if (stream.answer_trailers.empty()) return;
+  fields_.clear();
+  fields_.add_lines(stream.answer_trailers);
+  const std::vector<nghttp2_nv>& values = fields_.values();
+  if (nghttp2_submit_trailer(session_, stream.id, values.data(), values.size()) == 0) {
+    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+  }
+  stream.answer_trailers.clear();
+}
+
 void Http2Session::respond(Stream& stream, const ResponseHead& head, std::string_view more, bool has_body) {
   const std::string status = std::to_string(head.status);
-  fields_.assign(1, {":status", status});
+  fields_.clear();
+  fields_.add(":status", status);
   for (const HeaderLine& each : head.headers) {
-    if (!each.is_hop_by_hop) fields_.push_back({each.name, each.value});
+    if (!each.is_hop_by_hop) fields_.add(each.name, each.value);
   }
-  add_lines(more);
+  fields_.add_lines(more);
   submit(stream, has_body);
 }
 
 void Http2Session::respond(Stream& stream, const OwnHead& head, bool has_body) {
   const std::string status = std::to_string(head.status);
-  const std::string length = std::to_string(head.content_length);
+  const std::string length = std::to_string(head.content_length.value_or(0));
   const std::string retry = std::to_string(head.retry_after_s.value_or(0));
-  fields_.assign(1, {":status", status});
-  fields_.push_back({"content-type", head.content_type});
-  fields_.push_back({"content-length", length});
-  if (head.retry_after_s) fields_.push_back({"retry-after", retry});
-  add_lines(head.more);
+  fields_.clear();
+  fields_.add(":status", status);
+  fields_.add("content-type", head.content_type);
+  if (head.content_length) fields_.add("content-length", length);
+  if (head.retry_after_s) fields_.add("retry-after", retry);
+  fields_.add_lines(head.more);
   submit(stream, has_body);
 }
 
@@ -369,26 +364,6 @@ void Http2Session::cut(Stream& stream) {
   if (!stream.is_closed) {
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_INTERNAL_ERROR);
   }
-}
-
-bool Http2Session::fill() {
-  while (output_.size() - output_sent_ < kOutputBytes) {
-    const std::uint8_t* bytes = nullptr;
-    const ssize_t count = nghttp2_session_mem_send(session_, &bytes);
-    if (count < 0) return false;
-    if (count == 0) break;
-    output_.append(text_of(bytes, static_cast<std::size_t>(count)));
-  }
-  return true;
-}
-
-void Http2Session::sent(std::size_t bytes) {
-  output_sent_ += bytes;
-  if (output_sent_ < output_.size()) return;
-  output_.clear();
-  output_sent_ = 0;
-  // An idle connection keeps little.
-  if (open_streams_ == 0 && output_.capacity() > 1024) output_.shrink_to_fit();
 }
 
 void Http2Session::announce_end() {

@@ -9,9 +9,8 @@
 #include <vector>
 
 #include "gateway/http_head.h"
+#include "gateway/internal/http2_wire.h"
 #include "gateway/internal/sockets.h"
-
-struct nghttp2_session;
 
 namespace busbar::gateway::internal {
 
@@ -29,6 +28,8 @@ struct Stream : Client {
   std::string method = {};
   std::string path = {};
   std::string cookies = {};
+  std::string trailers = {};         ///< Of the request: field lines.
+  std::string answer_trailers = {};  ///< Set before the exchange completes: they follow the answer's body.
   std::uint64_t content_length = 0;
   bool has_length = false;
   bool has_two_hosts = false;  ///< :authority and a Host field that differ.
@@ -74,7 +75,7 @@ class Http2Session {
   struct OwnHead {
     int status = 500;
     std::string_view content_type = {};
-    std::size_t content_length = 0;
+    std::optional<std::size_t> content_length = {};  ///< Absent: there is nothing but this head.
     std::optional<std::int64_t> retry_after_s = {};
     std::string_view more = {};
   };
@@ -85,9 +86,9 @@ class Http2Session {
   void cut(Stream& stream);
 
   /// Frames that the socket has not taken; `fill` makes more of them, up to about 64 KiB. False: broken.
-  bool fill();
-  std::string_view output() const { return std::string_view(output_).substr(output_sent_); }
-  void sent(std::size_t bytes);
+  bool fill() { return output_.fill(session_); }
+  std::string_view output() const { return output_.view(); }
+  void sent(std::size_t bytes) { output_.sent(bytes, open_streams_ == 0); }
 
   /// GOAWAY: first the one that lets requests on their way in, then the one after which none is taken.
   void announce_end();
@@ -102,13 +103,9 @@ class Http2Session {
 
  private:
   struct Callbacks;
-  struct Field {
-    std::string_view name;
-    std::string_view value;
-  };
   void touch(Stream& stream);
-  void add_lines(std::string_view lines);
   void submit(Stream& stream, bool has_body);
+  void end_body(Stream& stream, std::uint32_t* flags);
   Stream& open_stream(std::int32_t id);
   bool take_field(Stream& stream, std::string_view name, std::string_view value);
   void finish_head(Stream& stream);
@@ -119,10 +116,8 @@ class Http2Session {
   std::vector<std::unique_ptr<Stream>> streams_ = {};
   std::vector<Stream*> free_ = {};
   std::vector<Stream*> touched_ = {};
-  std::string output_ = {};
-  std::size_t output_sent_ = 0;
-  std::string names_ = {};          ///< Of the head that is written.
-  std::vector<Field> fields_ = {};  ///< The same.
+  Http2Output output_ = {};
+  Http2Fields fields_ = {};
   std::size_t open_streams_ = 0;
   bool is_ending_ = false;
   bool has_ended_ = false;

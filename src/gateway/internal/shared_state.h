@@ -105,6 +105,7 @@ struct ServiceState {
 struct EndpointEntry {
   sockaddr_storage address = {};
   socklen_t address_size = 0;
+  bool speaks_http2 = false;
   std::shared_ptr<EndpointState> state = {};
 };
 

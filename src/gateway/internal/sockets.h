@@ -22,7 +22,17 @@
 /// The objects of one worker's thread. They point at each other freely: the worker owns them all, in pools.
 namespace busbar::gateway::internal {
 
-enum class SocketKind : std::uint8_t { kListener, kSecureListener, kWaker, kClient, kStream, kUpstream, kErrand };
+enum class SocketKind : std::uint8_t {
+  kListener,
+  kSecureListener,
+  kWaker,
+  kClient,
+  kStream,
+  kUpstream,
+  kUpstreamStream,
+  kTrunk,
+  kErrand
+};
 
 /// What epoll's data points to. Edge-triggered: `is_readable` and `is_writable` hold what the kernel said until a call
 /// comes back short.
@@ -47,10 +57,11 @@ struct Client : Socket, TimerNode {
 };
 static_assert(sizeof(Client) <= 64);
 
+struct Trunk;
 struct WorkerEndpoint;
 struct WorkerService;
 
-/// A connection to a replica.
+/// A connection to a replica, or a request on one that many share (UpstreamStream).
 struct Upstream : Socket, TimerNode {
   Upstream() : Socket{.kind = SocketKind::kUpstream}, TimerNode{.owner = TimerOwner::kUpstream} {}
   bool is_connected = false;
@@ -78,7 +89,8 @@ struct WorkerEndpoint {
   bool is_listed = true;  ///< In the current table.
   std::size_t connections = 0;
   std::size_t idle_count = 0;
-  Upstream* idle = nullptr;  ///< The last used first: what is not needed grows old and is closed.
+  Upstream* idle = nullptr;         ///< The last used first: what is not needed grows old and is closed.
+  std::vector<Trunk*> trunks = {};  ///< Where it speaks HTTP/2; requests on them count in `connections` too.
 };
 
 /// One service as one worker sees it.
@@ -134,6 +146,9 @@ struct ExchangeState {
   bool is_upgrade = false;
   bool is_waiting = false;
   bool is_event_stream = false;
+  bool is_grpc = false;
+  bool takes_trailers = false;     ///< The client says so.
+  std::int16_t grpc_status = -1;   ///< Of the answer; -1: none.
   bool rechunks_response = false;  ///< The replica ends its answer by closing; the client gets chunks.
   bool upstream_keeps_alive = true;
   bool has_failed = false;  ///< For the counts: a 5xx, or broken off.

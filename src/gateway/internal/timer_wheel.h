@@ -7,7 +7,7 @@
 namespace busbar::gateway::internal {
 
 /// Whose timer it is: the base of which struct in sockets.h.
-enum class TimerOwner : std::uint8_t { kNone, kClient, kUpstream, kExchange, kErrand };
+enum class TimerOwner : std::uint8_t { kNone, kClient, kUpstream, kExchange, kErrand, kTrunk };
 
 /// The base of what has a timer; the owner disarms before it goes.
 struct TimerNode {

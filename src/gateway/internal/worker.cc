@@ -75,6 +75,7 @@ void Worker::close_files() {
   };
   close_all(clients_);
   close_all(upstreams_);
+  close_all(trunks_);
   close_all(errands_);
   listener_fds_.clear();
   epoll_.reset();
@@ -142,7 +143,8 @@ void Worker::run() {
   std::array<epoll_event, kEventsAtOnce> events = {};
   take_mail();
   while (!is_done()) {
-    const bool has_work = !resumed_clients_.empty() || !ready_services_.empty() || !dirty_clients_.empty();
+    const bool has_work =
+        !resumed_clients_.empty() || !ready_services_.empty() || !dirty_clients_.empty() || !dirty_trunks_.empty();
     const int count = epoll_wait(epoll_.get(), events.data(), kEventsAtOnce, has_work ? 0 : wait_ms());
     refresh_clock();
     for (int index = 0; index < count; ++index) {
@@ -160,6 +162,7 @@ void Worker::run() {
     timers_.advance(now_us_ / 1000, [this](TimerNode& node) { expire(node); });
     if (now_us_ >= next_probe_us_) probe_replicas();
     if (has_unlisted_) forget_unlisted();
+    if (!dirty_trunks_.empty()) flush_trunks();
     if (!dirty_clients_.empty()) flush_dirty();
     closed_channels_.clear();
     for (Errand* errand : closed_errands_) free_errands_.push_back(errand);
@@ -168,6 +171,7 @@ void Worker::run() {
     closed_clients_.clear();
     for (Upstream* upstream : closed_upstreams_) free_upstreams_.push_back(upstream);
     closed_upstreams_.clear();
+    if (!closed_streams_.empty() || !closed_trunks_.empty()) recycle_trunks();
     if (!log_.empty()) flush_log();
   }
 }
@@ -202,7 +206,13 @@ void Worker::handle(Socket& socket, std::uint32_t events) {
       return;
     }
     case SocketKind::kStream:
+    case SocketKind::kUpstreamStream:
       return;
+    case SocketKind::kTrunk: {
+      auto& trunk = static_cast<Trunk&>(socket);
+      if (trunk.fd >= 0) serve_trunk(trunk, events);
+      return;
+    }
     case SocketKind::kUpstream: {
       auto& upstream = static_cast<Upstream&>(socket);
       if (upstream.fd >= 0) serve_upstream(upstream, events);
@@ -378,6 +388,7 @@ void Worker::forget_unlisted() {
     std::erase_if(service->owned, [this](const std::unique_ptr<WorkerEndpoint>& endpoint) {
       if (endpoint->is_listed) return false;
       while (endpoint->idle != nullptr) close_upstream(*endpoint->idle);
+      for (Trunk* trunk : std::vector<Trunk*>(endpoint->trunks)) tend(*trunk);
       has_unlisted_ = has_unlisted_ || endpoint->connections > 0;
       return endpoint->connections == 0;
     });
@@ -416,76 +427,6 @@ void Worker::begin_drain() {
     } else {
       close_client(client);
     }
-  }
-}
-
-void Worker::expire(TimerNode& node) {
-  switch (node.owner) {
-    case TimerOwner::kClient: {
-      auto& client = static_cast<Client&>(node);
-      if (client.kind == SocketKind::kStream) {
-        // A head that does not end holds all of the connection up.
-        close_client(*static_cast<Stream&>(client).connection);
-        return;
-      }
-      if (Channel* const channel = channel_of(client); channel != nullptr && channel->http2 != nullptr) {
-        http2_expired(client);
-        return;
-      }
-      // While a request is under way its own timer counts; the client's stays armed, which is cheaper.
-      if (client.exchange != nullptr) {
-        timers_.arm(client, now_us_ / 1000 + settings_.idle_timeout_ms);
-      } else {
-        close_client(client);
-      }
-      return;
-    }
-    case TimerOwner::kUpstream: {
-      auto& upstream = static_cast<Upstream&>(node);
-      if (upstream.exchange == nullptr) {
-        close_upstream(upstream);
-      } else if (upstream.exchange->hedge == &upstream) {
-        drop_hedge(*upstream.exchange);
-      } else if (!upstream.is_connected) {
-        upstream_failed(*upstream.exchange, "the replica did not accept the connection in time");
-      }
-      return;
-    }
-    case TimerOwner::kErrand:
-      finish_errand(static_cast<Errand&>(node));
-      return;
-    case TimerOwner::kExchange:
-      exchange_expired(static_cast<Exchange&>(node));
-      return;
-    case TimerOwner::kNone:
-      return;
-  }
-}
-
-void Worker::exchange_expired(Exchange& exchange) {
-  if (exchange.is_waiting) {
-    stop_waiting(exchange, Waited::kInVain);
-    exchange.service->counters->shed.add(1);
-    fail(exchange, 503, "no replica could take the request in time", 1);
-  } else if (exchange.request_phase == RequestPhase::kHead) {
-    if (exchange.input.empty()) {
-      close_client(*exchange.client);
-    } else {
-      fail(exchange, 408, "the request's head did not arrive in time");
-    }
-  } else if (exchange.request_phase != RequestPhase::kComplete && exchange.request_phase != RequestPhase::kTunnel) {
-    fail(exchange, 408, "the request's body stopped");
-  } else if (exchange.response_phase == ResponsePhase::kHead && hedge_after_ms(exchange) > 0 &&
-             (exchange.deadline_us == 0 || now_us_ < exchange.deadline_us)) {
-    start_hedge(exchange);
-    arm_response(exchange);
-  } else if (exchange.response_phase == ResponsePhase::kHead) {
-    leave_endpoint(exchange, true);
-    fail(exchange, 504, "the replica did not answer in time");
-  } else {
-    // Too late for another answer: the client sees that this one is cut.
-    exchange.has_failed = true;
-    close_client(*exchange.client);
   }
 }
 

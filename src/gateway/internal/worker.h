@@ -20,6 +20,7 @@
 #include "gateway/internal/shared_state.h"
 #include "gateway/internal/sockets.h"
 #include "gateway/internal/timer_wheel.h"
+#include "gateway/internal/upstream_session.h"
 #include "os/event_fd.h"
 #include "os/unique_fd.h"
 
@@ -107,11 +108,13 @@ class Worker {
   void apply(std::shared_ptr<const Directory> directory);
   void forget_unlisted();
   void begin_drain();
-  void expire(TimerNode& node);
-  void exchange_expired(Exchange& exchange);
   void refresh_clock();
   bool is_done() const;
   int wait_ms() const;
+
+  // worker_timers.cc
+  void expire(TimerNode& node);
+  void exchange_expired(Exchange& exchange);
 
   // worker_channel.cc: what lies between a client's socket and its requests
   Channel* channel_of(const Client& client) const;
@@ -176,9 +179,11 @@ class Worker {
   void offer_place(WorkerService& service);
   void wake_others(const WorkerService& service);
   void connect(Exchange& exchange);
+  void reach_endpoint(Exchange& exchange);
   void read_on(Exchange& exchange);
   void serve_upstream(Upstream& upstream, std::uint32_t events);
   bool flush_request(Exchange& exchange);
+  void note_sent(Exchange& exchange);
   void upstream_failed(Exchange& exchange, std::string_view text);
   void close_upstream(Upstream& upstream);
   void park_upstream(Upstream& upstream);
@@ -191,6 +196,32 @@ class Worker {
   void leave_endpoint(Exchange& exchange, bool has_failed);
   void judge(EndpointState& endpoint, bool has_failed);
   std::uint64_t draw();
+
+  // worker_trunk.cc: replicas that speak HTTP/2
+  Upstream* open_stream(WorkerEndpoint& endpoint);
+  Trunk* open_trunk(WorkerEndpoint& endpoint);
+  void serve_trunk(Trunk& trunk, std::uint32_t events);
+  void read_trunk(Trunk& trunk);
+  void feed_trunk(Trunk& trunk, std::string_view bytes);
+  void trunk_ready(Trunk& trunk);
+  void trunk_failed(Trunk& trunk, std::string_view text);
+  void trunk_expired(Trunk& trunk);
+  void retire(Trunk& trunk);
+  void tend(Trunk& trunk);
+  void close_trunk(Trunk& trunk);
+  void mark_dirty(Trunk& trunk);
+  void flush_trunks();
+  void flush_trunk(Trunk& trunk);
+  void serve_touched(Trunk& trunk);
+  void recycle_trunks();
+  void serve_stream(UpstreamStream& stream);
+  bool begin_stream(Exchange& exchange, UpstreamStream& stream);
+  bool flush_stream(Exchange& exchange, UpstreamStream& stream);
+  void pump_stream(Exchange& exchange, UpstreamStream& stream);
+  void end_stream(Exchange& exchange, UpstreamStream& stream);
+  void stream_failed(Exchange& exchange, UpstreamStream& stream);
+  void move_stream(UpstreamStream& stream);
+  void close_stream(UpstreamStream& stream);
 
   // worker_policy.cc: who may call, and how much
   bool admit(Exchange& exchange, const RequestHead& head);
@@ -234,6 +265,8 @@ class Worker {
   void answer(Exchange& exchange, int status, std::string_view content_type, std::string_view body,
               std::optional<std::int64_t> retry_after_s = {});
   void fail(Exchange& exchange, int status, std::string_view text, std::optional<std::int64_t> retry_after_s = {});
+  void answer_grpc(Exchange& exchange, int status, std::string_view text, std::optional<std::int64_t> retry_after_s);
+  void cut_answer(Exchange& exchange, int status, std::string_view text);
   void finish_if_done(Exchange& exchange);
   void end_exchange(Exchange& exchange);
   void account(Exchange& exchange);
@@ -241,6 +274,7 @@ class Worker {
   void flush_log();
   void arm(Exchange& exchange, std::int64_t timeout_ms);
   void arm_response(Exchange& exchange);
+  std::int64_t body_timeout_ms(const Exchange& exchange) const;
 
   const std::size_t index_;
   const WorkerSettings settings_;
@@ -286,6 +320,14 @@ class Worker {
   std::vector<Client*> closed_clients_ = {};
   std::vector<Upstream*> closed_upstreams_ = {};
   std::vector<Client*> resumed_clients_ = {};
+
+  std::deque<Trunk> trunks_ = {};
+  std::deque<UpstreamStream> streams_ = {};  ///< Of trunks.
+  std::vector<Trunk*> free_trunks_ = {};
+  std::vector<UpstreamStream*> free_streams_ = {};
+  std::vector<Trunk*> closed_trunks_ = {};
+  std::vector<UpstreamStream*> closed_streams_ = {};
+  std::vector<Trunk*> dirty_trunks_ = {};  ///< With frames to be sent.
 
   std::shared_ptr<const TlsIdentities> identities_ = {};
   std::vector<std::unique_ptr<Channel>> channels_ = {};  ///< By index; the first is never used.

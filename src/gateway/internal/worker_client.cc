@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "base/check.h"
+#include "gateway/internal/grpc.h"
 #include "gateway/internal/worker.h"
 
 namespace busbar::gateway::internal {
@@ -35,9 +36,10 @@ std::string_view kserve_model(std::string_view path) {
   return rest.substr(0, rest.find('/'));
 }
 
-/// X-Request-Timeout: seconds, perhaps with a fraction. 0: none.
+/// X-Request-Timeout: seconds, perhaps with a fraction; of calls of gRPC Grpc-Timeout. 0: none.
 std::int64_t timeout_us(const RequestHead& head) {
   for (const HeaderLine& header : head.headers) {
+    if (head.is_grpc && equals_ignoring_case(header.name, "grpc-timeout")) return grpc_timeout_us(header.value);
     if (header.id != HeaderId::kOther || !equals_ignoring_case(header.name, "x-request-timeout")) continue;
     double seconds = 0;
     const auto [end, error] = std::from_chars(header.value.data(), header.value.data() + header.value.size(), seconds);
@@ -236,6 +238,8 @@ void Worker::note_request(Exchange& exchange, const RequestHead& head) {
   exchange.request_left = head.content_length;
   exchange.expects_continue = head.expects_continue;
   exchange.is_upgrade = head.is_upgrade;
+  exchange.is_grpc = head.is_grpc;
+  exchange.takes_trailers = head.takes_trailers;
   exchange.may_repeat = is_idempotent(head.method) && !head.is_upgrade;
   exchange.request_phase = head.framing == Framing::kNone ? RequestPhase::kComplete : RequestPhase::kBody;
   if (const std::int64_t timeout = timeout_us(head); timeout > 0) exchange.deadline_us = now_us_ + timeout;

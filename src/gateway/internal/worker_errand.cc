@@ -40,7 +40,9 @@ void Worker::mirror(const Exchange& exchange) {
     return {.outstanding = outstanding, .work = outstanding, .is_usable = state.is_well(now_us_)};
   };
   const auto chosen = service.entry->picker.pick(draw(), load);
-  Errand* errand = chosen ? start_errand(*service.endpoints[*chosen], kMirrorMs) : nullptr;
+  // An errand speaks HTTP/1.1.
+  const bool is_possible = chosen && !service.endpoints[*chosen]->entry.speaks_http2;
+  Errand* errand = is_possible ? start_errand(*service.endpoints[*chosen], kMirrorMs) : nullptr;
   if (errand == nullptr) {
     exchange.service->counters->mirrors_dropped.add(1);
     return;
@@ -70,7 +72,7 @@ void Worker::probe_replicas() {
     next_probe_us_ = std::min(next_probe_us_, service->next_probe_us);
     if (!is_due) continue;
     for (WorkerEndpoint* endpoint : service->endpoints) {
-      if (endpoint->entry.state->is_probed) continue;
+      if (endpoint->entry.state->is_probed || endpoint->entry.speaks_http2) continue;
       Errand* errand = start_errand(*endpoint, health.timeout_ms);
       if (errand == nullptr) continue;
       endpoint->entry.state->is_probed = true;

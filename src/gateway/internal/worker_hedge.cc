@@ -64,6 +64,9 @@ void Worker::start_hedge(Exchange& exchange) {
 // False when the hedge is over.
 bool Worker::flush_hedge(Exchange& exchange) {
   Upstream& upstream = *exchange.hedge;
+  if (upstream.kind == SocketKind::kUpstreamStream) {
+    return flush_stream(exchange, static_cast<UpstreamStream&>(upstream));
+  }
   while (upstream.is_writable && exchange.hedge_sent < exchange.request.size()) {
     const std::string_view bytes = exchange.request.view().substr(exchange.hedge_sent);
     const ssize_t count = send(upstream.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);

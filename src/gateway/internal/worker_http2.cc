@@ -212,7 +212,10 @@ void Worker::take_stream_body(Stream& stream, Exchange& exchange) {
 void Worker::answer_stream(Exchange& exchange, const Http2Session::OwnHead& head, std::string_view body) {
   auto& stream = static_cast<Stream&>(*exchange.client);
   const bool has_body = !exchange.is_head_request && !body.empty();
-  stream.session->respond(stream, head, has_body);
+  Http2Session::OwnHead written = head;
+  // gRPC takes a status in the head for the answer only where that ends there.
+  if (exchange.is_grpc) written.content_length.reset();
+  stream.session->respond(stream, written, has_body);
   exchange.response_phase = ResponsePhase::kComplete;
   if (has_body) exchange.pending.append(body);
   mark_dirty(*stream.connection);

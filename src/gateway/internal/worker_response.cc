@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "gateway/internal/grpc.h"
 #include "gateway/internal/worker.h"
 
 namespace busbar::gateway::internal {
@@ -18,6 +19,14 @@ constexpr int kRoundsAtOnce = 16;
 constexpr std::size_t kKeptCapacity = 8 << 10;
 constexpr std::size_t kLogBatch = 64 << 10;
 constexpr std::int64_t kTunnelIdleMs = 3'600'000;
+
+/// Where the answer is a head only, its status stands there.
+void note_grpc_status(Exchange& exchange, const ResponseHead& head) {
+  for (const HeaderLine& header : head.headers) {
+    if (header.name != "grpc-status") continue;
+    exchange.grpc_status = static_cast<std::int16_t>(parse_grpc_status(header.value));
+  }
+}
 
 void append_json_text(std::string& out, std::string_view text) {
   for (const char c : text) {
@@ -46,8 +55,17 @@ void Worker::arm_response(Exchange& exchange) {
   arm(exchange, response_ms > 0 ? std::min(response_ms, hedge_ms) : hedge_ms);
 }
 
+// Of a gRPC stream either side may be silent for as long as an answer may take.
+std::int64_t Worker::body_timeout_ms(const Exchange& exchange) const {
+  return exchange.is_grpc ? exchange.service->entry->value.limits.response_ms : settings_.body_timeout_ms;
+}
+
 void Worker::pump_response(Exchange& exchange) {
   Upstream& upstream = *exchange.upstream;
+  if (upstream.kind == SocketKind::kUpstreamStream) {
+    pump_stream(exchange, static_cast<UpstreamStream&>(upstream));
+    return;
+  }
   Client& client = *exchange.client;
   for (int round = 0; upstream.is_readable && exchange.pending.empty(); ++round) {
     if (round == kRoundsAtOnce) {
@@ -118,14 +136,19 @@ bool Worker::take_response_head(Exchange& exchange, std::string_view rest) {
   exchange.upstream_keeps_alive = head.keeps_alive;
   exchange.is_event_stream = head.is_event_stream;
   exchange.last_piece_us = now_us_;
-  const bool has_no_body = exchange.is_head_request || head.status == 204 || head.status == 304;
-  exchange.response_framing = has_no_body ? Framing::kNone : head.framing;
-  exchange.response_left = head.content_length;
   const bool is_stream = exchange.client->kind == SocketKind::kStream;
+  const bool is_of_stream = exchange.upstream->kind == SocketKind::kUpstreamStream;
+  const bool is_only = is_of_stream && is_stream && static_cast<UpstreamStream*>(exchange.upstream)->is_head_only;
+  const bool has_no_body = exchange.is_head_request || head.status == 204 || head.status == 304 || is_only;
+  const Framing framing = has_no_body ? Framing::kNone : head.framing;
+  // A stream's own end is the end, trailers included; that its body has the length that was said, nghttp2 sees to.
+  exchange.response_framing = is_of_stream && !has_no_body ? Framing::kUntilClose : framing;
+  exchange.response_left = head.content_length;
+  if (exchange.is_grpc) note_grpc_status(exchange, head);
   ForwardedResponse forwarded{.is_http10 = exchange.is_http10};
-  if (exchange.response_framing == Framing::kChunked || exchange.response_framing == Framing::kUntilClose) {
+  if (framing == Framing::kChunked || framing == Framing::kUntilClose) {
     // HTTP/1.0 knows no chunks: there the end of the connection is the end of the body.
-    exchange.rechunks_response = exchange.response_framing == Framing::kUntilClose && !exchange.is_http10 && !is_stream;
+    exchange.rechunks_response = framing == Framing::kUntilClose && !exchange.is_http10 && !is_stream;
     if (exchange.is_http10) exchange.keeps_alive = false;
     forwarded.framing = exchange.is_http10 ? Framing::kNone : Framing::kChunked;
   } else if (exchange.is_head_request && head.framing == Framing::kChunked) {
@@ -253,8 +276,7 @@ bool Worker::response_broken(Exchange& exchange, std::string_view text) {
   if (exchange.response_phase == ResponsePhase::kHead) {
     fail(exchange, 502, text);
   } else {
-    // The client must not take what it has for the whole.
-    close_client(*exchange.client);
+    cut_answer(exchange, 502, text);
   }
   return false;
 }
@@ -262,12 +284,14 @@ bool Worker::response_broken(Exchange& exchange, std::string_view text) {
 // Always false: the exchange is over for the replica, and for the client as soon as it has everything.
 bool Worker::finish_response(Exchange& exchange, bool is_upstream_clean) {
   exchange.response_phase = ResponsePhase::kComplete;
-  exchange.has_failed = exchange.status >= 500;
-  leave_endpoint(exchange, exchange.status == 502 || exchange.status == 503 || exchange.status == 504);
+  exchange.has_failed = exchange.status >= 500 || is_grpc_failure(exchange.grpc_status);
+  leave_endpoint(exchange, exchange.status == 502 || exchange.status == 503 || exchange.status == 504 ||
+                               exchange.grpc_status == kGrpcUnavailable);
   if (exchange.upstream != nullptr) {
     Upstream& upstream = *exchange.upstream;
     const bool has_sent_all = exchange.request_phase == RequestPhase::kComplete && exchange.request.empty();
-    if (is_upstream_clean && exchange.upstream_keeps_alive && has_sent_all && !upstream.has_hangup) {
+    if (is_upstream_clean && exchange.upstream_keeps_alive && has_sent_all && !upstream.has_hangup &&
+        upstream.kind == SocketKind::kUpstream) {
       park_upstream(upstream);
     } else {
       close_upstream(upstream);
@@ -310,7 +334,7 @@ void Worker::answer(Exchange& exchange, int status, std::string_view content_typ
 void Worker::fail(Exchange& exchange, int status, std::string_view text, std::optional<std::int64_t> retry_after_s) {
   exchange.has_failed = status >= 500;
   if (exchange.response_phase != ResponsePhase::kHead) {
-    close_client(*exchange.client);
+    cut_answer(exchange, status, text);
     return;
   }
   leave_endpoint(exchange, false);
@@ -318,8 +342,43 @@ void Worker::fail(Exchange& exchange, int status, std::string_view text, std::op
   if (exchange.upstream != nullptr) close_upstream(*exchange.upstream);
   if (exchange.arrived_us == 0) exchange.arrived_us = now_us_;
   if (exchange.request_phase == RequestPhase::kHead) exchange.keeps_alive = false;
+  if (exchange.is_grpc) {
+    answer_grpc(exchange, status, text, retry_after_s);
+    return;
+  }
   const std::string body = exchange.is_model_call ? openai_error_body(status, text) : error_body(status, text);
   answer(exchange, status, "application/json", body, retry_after_s);
+}
+
+// An error as gRPC says it: 200, and a status in the head, which is all there is.
+void Worker::answer_grpc(Exchange& exchange, int status, std::string_view text,
+                         std::optional<std::int64_t> retry_after_s) {
+  const bool is_late = exchange.deadline_us > 0 && now_us_ >= exchange.deadline_us;
+  const int code = is_late ? kGrpcDeadlineExceeded : grpc_status_of(status);
+  exchange.grpc_status = static_cast<std::int16_t>(code);
+  append_grpc_status(more_fields_, code, text);
+  answer(exchange, 200, "application/grpc", {}, retry_after_s);
+}
+
+// The client must not take what it has for the whole.
+void Worker::cut_answer(Exchange& exchange, int status, std::string_view text) {
+  Client& client = *exchange.client;
+  const bool may_say_why = exchange.is_grpc && client.kind == SocketKind::kStream && client.fd >= 0 &&
+                           exchange.response_phase == ResponsePhase::kBody &&
+                           exchange.response_framing != Framing::kNone && !static_cast<Stream&>(client).is_closed;
+  if (!may_say_why) {
+    close_client(client);
+    return;
+  }
+  exchange.has_failed = true;
+  leave_endpoint(exchange, true);
+  if (exchange.upstream != nullptr) close_upstream(*exchange.upstream);
+  exchange.grpc_status = static_cast<std::int16_t>(grpc_status_of(status));
+  std::string& trailers = static_cast<Stream&>(client).answer_trailers;
+  trailers.clear();
+  append_grpc_status(trailers, exchange.grpc_status, text);
+  exchange.response_phase = ResponsePhase::kComplete;
+  finish_if_done(exchange);
 }
 
 void Worker::finish_if_done(Exchange& exchange) {
@@ -407,9 +466,12 @@ void Worker::write_log_line(const Exchange& exchange) {
   log_ += R"(","service":")";
   if (exchange.service != nullptr) log_ += exchange.service->entry->value.name;
   fmt::format_to(std::back_inserter(log_),
-                 R"(","status":{},"request_bytes":{},"response_bytes":{},"us":{},"attempts":{}}})", exchange.status,
+                 R"(","status":{},"request_bytes":{},"response_bytes":{},"us":{},"attempts":{})", exchange.status,
                  exchange.body_bytes, exchange.response_bytes, now_us_ - exchange.arrived_us, exchange.attempts);
-  log_ += '\n';
+  if (exchange.grpc_status >= 0) {
+    fmt::format_to(std::back_inserter(log_), R"(,"grpc_status":{})", int{exchange.grpc_status});
+  }
+  log_ += "}\n";
   if (log_.size() > kLogBatch) flush_log();
 }
 

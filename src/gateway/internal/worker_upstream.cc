@@ -110,8 +110,12 @@ void Worker::connect(Exchange& exchange) {
   if (exchange.request_phase == RequestPhase::kComplete) {
     arm_response(exchange);
   } else {
-    arm(exchange, settings_.body_timeout_ms);
+    arm(exchange, body_timeout_ms(exchange));
   }
+  reach_endpoint(exchange);
+}
+
+void Worker::reach_endpoint(Exchange& exchange) {
   Upstream* upstream = open_upstream(*exchange.endpoint);
   if (upstream == nullptr) {
     leave_endpoint(exchange, false);
@@ -129,6 +133,7 @@ void Worker::connect(Exchange& exchange) {
 
 // One of the pool, or a new one that connects; nullptr: no descriptor.
 Upstream* Worker::open_upstream(WorkerEndpoint& endpoint) {
+  if (endpoint.entry.speaks_http2) return open_stream(endpoint);
   if (endpoint.idle != nullptr) {
     Upstream& upstream = *endpoint.idle;
     unlink_idle(upstream);
@@ -191,6 +196,11 @@ void Worker::serve_upstream(Upstream& upstream, std::uint32_t events) {
 // False when the replica failed: then the exchange is elsewhere, or ended.
 bool Worker::flush_request(Exchange& exchange) {
   Upstream& upstream = *exchange.upstream;
+  if (upstream.kind == SocketKind::kUpstreamStream) {
+    if (!flush_stream(exchange, static_cast<UpstreamStream&>(upstream))) return false;
+    note_sent(exchange);
+    return true;
+  }
   while (upstream.is_writable && exchange.request_sent < exchange.request.size()) {
     const std::string_view bytes = exchange.request.view().substr(exchange.request_sent);
     const ssize_t count = send(upstream.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -210,6 +220,12 @@ bool Worker::flush_request(Exchange& exchange) {
     exchange.request_sent += static_cast<std::size_t>(count);
     if (static_cast<std::size_t>(count) < bytes.size()) upstream.is_writable = false;
   }
+  note_sent(exchange);
+  return true;
+}
+
+// What the replica has taken is kept only as long as it may have to be sent again.
+void Worker::note_sent(Exchange& exchange) {
   if (!exchange.is_whole || exchange.request.size() > kRepeatableBytes) {
     exchange.is_whole = false;
     exchange.request.consume(exchange.request_sent);
@@ -218,9 +234,8 @@ bool Worker::flush_request(Exchange& exchange) {
   if (exchange.request_phase == RequestPhase::kComplete && exchange.request_sent == exchange.request.size()) {
     arm_response(exchange);
   } else {
-    arm(exchange, settings_.body_timeout_ms);
+    arm(exchange, body_timeout_ms(exchange));
   }
-  return true;
 }
 
 void Worker::upstream_failed(Exchange& exchange, std::string_view text) {
@@ -252,10 +267,14 @@ void Worker::upstream_failed(Exchange& exchange, std::string_view text) {
     return;
   }
   exchange.has_failed = true;
-  close_client(*exchange.client);
+  cut_answer(exchange, 502, text);
 }
 
 void Worker::close_upstream(Upstream& upstream) {
+  if (upstream.kind == SocketKind::kUpstreamStream) {
+    close_stream(static_cast<UpstreamStream&>(upstream));
+    return;
+  }
   if (upstream.exchange != nullptr) {
     // Not so for a hedge.
     if (upstream.exchange->upstream == &upstream) upstream.exchange->upstream = nullptr;

@@ -83,6 +83,10 @@ void check_service(Reader& reader) {
     reader.error_at("service.port", "replicas of one machine cannot all listen on one port",
                     "leave port out and listen on $PORT, or write replicas: 1");
   }
+  if (spec.service->protocol == model::ReplicaProtocol::kHttp2 && !spec.service->health.path.empty()) {
+    reader.error_at("service.health.path", "health is asked for over HTTP/1.1, and these replicas speak HTTP/2 only",
+                    "leave path out: an accepted connection is enough");
+  }
   const std::pair<const char*, const char*> strange[] = {
       {"array", "use service.replicas"},
       {"after", "leave it out"},

@@ -272,6 +272,13 @@ const Section& service_section() {
                 {.name = "port", .help = "Where a replica listens. Absent (better): any free one, told by $PORT."}, 1,
                 65'535,
                 [](JobSpec& spec, std::int64_t value) { service_of(spec).port = static_cast<std::uint16_t>(value); }),
+            choice_field({.name = "protocol",
+                          .help = "What a replica speaks: http1, or http2 without TLS, as gRPC does. Default: http1."},
+                         {"http1", "http2"},
+                         [](JobSpec& spec, const std::string& value) {
+                           service_of(spec).protocol =
+                               model::replica_protocol_from_name(value).value_or(model::ReplicaProtocol::kHttp1);
+                         }),
             custom_field({.name = "replicas", .help = "2, or 0..8 for as many as the requests need. Default: 1."},
                          schema_of_types({"integer", "string"}), read_replicas),
             integer_field(

@@ -1,0 +1,105 @@
+#include "gateway/internal/http2_wire.h"
+
+#include <algorithm>
+#include <array>
+
+#include "gateway/http_head.h"
+
+namespace busbar::gateway::internal {
+namespace {
+
+constexpr std::size_t kOutputBytes = 64 << 10;
+constexpr std::size_t kKeptOutputBytes = 1024;
+
+/// Names are small letters by here.
+constexpr std::array<std::string_view, 26> kNoTrailers = {"age",
+                                                          "authorization",
+                                                          "cache-control",
+                                                          "connection",
+                                                          "content-encoding",
+                                                          "content-length",
+                                                          "content-range",
+                                                          "content-type",
+                                                          "cookie",
+                                                          "date",
+                                                          "expect",
+                                                          "host",
+                                                          "keep-alive",
+                                                          "location",
+                                                          "max-forwards",
+                                                          "proxy-authorization",
+                                                          "proxy-connection",
+                                                          "range",
+                                                          "retry-after",
+                                                          "set-cookie",
+                                                          "te",
+                                                          "trailer",
+                                                          "transfer-encoding",
+                                                          "upgrade",
+                                                          "www-authenticate",
+                                                          "x-api-key"};
+
+bool may_be_trailer(std::string_view name) {
+  return !name.empty() && name.front() != ':' && !name.starts_with("x-busbar-") && !name.starts_with("x-forwarded-") &&
+         std::find(kNoTrailers.begin(), kNoTrailers.end(), name) == kNoTrailers.end();
+}
+
+}  // namespace
+
+std::string_view text_of(const std::uint8_t* bytes, std::size_t size) {
+  return {reinterpret_cast<const char*>(bytes), size};
+}
+
+void Http2Fields::add_lines(std::string_view lines) {
+  while (!lines.empty()) {
+    const std::string_view line = lines.substr(0, lines.find("\r\n"));
+    lines.remove_prefix(std::min(lines.size(), line.size() + 2));
+    const std::size_t colon = line.find(": ");
+    if (colon != std::string_view::npos) add(line.substr(0, colon), line.substr(colon + 2));
+  }
+}
+
+const std::vector<nghttp2_nv>& Http2Fields::values() {
+  std::size_t size = 0;
+  for (const Field& each : fields_) size += each.name.size();
+  names_.clear();
+  names_.reserve(size);
+  values_.clear();
+  for (const Field& each : fields_) {
+    const std::size_t start = names_.size();
+    for (const char c : each.name) names_ += c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+    values_.push_back({.name = reinterpret_cast<std::uint8_t*>(names_.data() + start),
+                       .value = reinterpret_cast<std::uint8_t*>(const_cast<char*>(each.value.data())),
+                       .namelen = each.name.size(),
+                       .valuelen = each.value.size(),
+                       .flags = NGHTTP2_NV_FLAG_NONE});
+  }
+  return values_;
+}
+
+bool Http2Output::fill(nghttp2_session* session) {
+  while (bytes_.size() - sent_ < kOutputBytes) {
+    const std::uint8_t* bytes = nullptr;
+    const ssize_t count = nghttp2_session_mem_send(session, &bytes);
+    if (count < 0) return false;
+    if (count == 0) break;
+    bytes_.append(text_of(bytes, static_cast<std::size_t>(count)));
+  }
+  return true;
+}
+
+void Http2Output::sent(std::size_t bytes, bool is_idle) {
+  sent_ += bytes;
+  if (sent_ < bytes_.size()) return;
+  bytes_.clear();
+  sent_ = 0;
+  if (is_idle && bytes_.capacity() > kKeptOutputBytes) bytes_.shrink_to_fit();
+}
+
+bool append_trailer(std::string& lines, std::string_view name, std::string_view value) {
+  if (lines.size() + name.size() + value.size() + 4 > kMaxHeadBytes) return false;
+  if (may_be_trailer(name)) lines.append(name).append(": ").append(value).append("\r\n");
+  return true;
+}
+
+}  // namespace busbar::gateway::internal

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// What sessions of HTTP/2 have in common, towards clients and towards replicas.
+namespace busbar::gateway::internal {
+
+std::string_view text_of(const std::uint8_t* bytes, std::size_t size);
+
+/// Fields of one head on their way out. Reused from head to head.
+class Http2Fields {
+ public:
+  /// Views: valid until `values` has been used. Names become small letters.
+  void add(std::string_view name, std::string_view value) { fields_.push_back({name, value}); }
+  /// "Name: value" CR LF, as many as there are.
+  void add_lines(std::string_view lines);
+  void clear() { fields_.clear(); }
+  const std::vector<nghttp2_nv>& values();
+
+ private:
+  struct Field {
+    std::string_view name;
+    std::string_view value;
+  };
+  std::vector<Field> fields_ = {};
+  std::vector<nghttp2_nv> values_ = {};
+  std::string names_ = {};
+};
+
+/// Frames that the socket has not taken.
+class Http2Output {
+ public:
+  /// Makes more of them, up to about 64 KiB. False: the session is broken.
+  bool fill(nghttp2_session* session);
+  std::string_view view() const { return std::string_view(bytes_).substr(sent_); }
+  /// `is_idle`: little is kept.
+  void sent(std::size_t bytes, bool is_idle);
+
+ private:
+  std::string bytes_ = {};
+  std::size_t sent_ = 0;
+};
+
+/// Appends a field of trailers as a line, unless it is one that frames, routes or authorizes a message, or is the
+/// gateway's to say (RFC 9110 §6.5.1): those end here. False: beyond 32 KiB.
+bool append_trailer(std::string& lines, std::string_view name, std::string_view value);
+
+}  // namespace busbar::gateway::internal
