@@ -241,7 +241,6 @@ HeadFault HeadParser::take_field(HeaderLine& header, Fields& fields) {
       fields.is_grpc = is_grpc(header.value);
       return kNoFault;
     case HeaderId::kTe:
-      // Among others, perhaps with a weight; nobody says `trailers;q=0`.
       fields.takes_trailers = fields.takes_trailers || header.value.find("trailers") != std::string_view::npos;
       return kNoFault;
     case HeaderId::kOther:

@@ -68,7 +68,7 @@ struct RequestHead {
   bool keeps_alive = true;
   bool expects_continue = false;
   bool is_upgrade = false;      ///< `Connection: upgrade` with an Upgrade field.
-  bool is_grpc = false;         ///< application/grpc, or a kind of it.
+  bool is_grpc = false;         ///< application/grpc, or a kind of it; not grpc-web.
   bool takes_trailers = false;  ///< `TE: trailers`
   std::span<const HeaderLine> headers = {};
 };

@@ -8,6 +8,20 @@
 
 namespace busbar::gateway::testing {
 
+namespace {
+
+std::vector<nghttp2_nv> values_of(const Http2Peer::Fields& fields) {
+  std::vector<nghttp2_nv> values;
+  for (const auto& [name, value] : fields) {
+    values.push_back({reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
+                      reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+                      NGHTTP2_NV_FLAG_NONE});
+  }
+  return values;
+}
+
+}  // namespace
+
 struct Http2Peer::Callbacks {
   static Http2Peer& self(void* user) { return *static_cast<Http2Peer*>(user); }
 
@@ -46,14 +60,20 @@ struct Http2Peer::Callbacks {
     self(user).answers_[id].body.append(reinterpret_cast<const char*>(bytes), size);
     return 0;
   }
-  static ssize_t read(nghttp2_session*, std::int32_t id, std::uint8_t* to, std::size_t size, std::uint32_t* flags,
-                      nghttp2_data_source*, void* user) {
+  static ssize_t read(nghttp2_session* session, std::int32_t id, std::uint8_t* to, std::size_t size,
+                      std::uint32_t* flags, nghttp2_data_source*, void* user) {
     auto& [bytes, is_end] = self(user).bodies_[id];
     const std::size_t count = std::min(size, bytes.size());
     std::memcpy(to, bytes.data(), count);
     bytes.erase(0, count);
     if (bytes.empty() && is_end) {
       *flags |= NGHTTP2_DATA_FLAG_EOF;
+      const Fields& trailers = self(user).trailers_[id];
+      if (!trailers.empty()) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        const std::vector<nghttp2_nv> values = values_of(trailers);
+        nghttp2_submit_trailer(session, id, values.data(), values.size());
+      }
     } else if (count == 0) {
       return NGHTTP2_ERR_DEFERRED;
     }
@@ -111,12 +131,7 @@ Http2Peer::Fields Http2Peer::post(std::string path) {
 }
 
 std::int32_t Http2Peer::ask(const Fields& fields, std::string_view body, bool is_open) {
-  std::vector<nghttp2_nv> values;
-  for (const auto& [name, value] : fields) {
-    values.push_back({reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
-                      reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-                      NGHTTP2_NV_FLAG_NONE});
-  }
+  const std::vector<nghttp2_nv> values = values_of(fields);
   const nghttp2_data_provider provider = {.source = {.ptr = nullptr}, .read_callback = Callbacks::read};
   const bool has_body = !body.empty() || is_open;
   const std::int32_t id =
@@ -131,6 +146,11 @@ void Http2Peer::send_body(std::int32_t id, std::string_view bytes, bool is_end) 
   bodies_[id].second = is_end;
   nghttp2_session_resume_data(session_, id);
   flush();
+}
+
+void Http2Peer::send_trailers(std::int32_t id, const Fields& trailers) {
+  trailers_[id] = trailers;
+  send_body(id, {}, true);
 }
 
 void Http2Peer::reset(std::int32_t id) {

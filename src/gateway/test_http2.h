@@ -44,6 +44,7 @@ class Http2Peer {
   /// Begins a request; without `body` it ends with its head unless `is_open`.
   std::int32_t ask(const Fields& fields, std::string_view body = {}, bool is_open = false);
   void send_body(std::int32_t id, std::string_view bytes, bool is_end);
+  void send_trailers(std::int32_t id, const Fields& trailers);  ///< The end.
   void reset(std::int32_t id);
   void send_raw(std::string_view bytes);
   void flush();
@@ -68,6 +69,7 @@ class Http2Peer {
   nghttp2_session* session_ = nullptr;
   std::map<std::int32_t, Answer> answers_ = {};
   std::map<std::int32_t, std::pair<std::string, bool>> bodies_ = {};  ///< What is to be sent, and whether it ends.
+  std::map<std::int32_t, Fields> trailers_ = {};
   bool is_closed_ = false;
   int goaways_ = 0;
   std::uint32_t goaway_code_ = 0;

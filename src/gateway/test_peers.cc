@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <chrono>
 #include <cstring>
@@ -40,9 +41,14 @@ std::uint16_t port_of(int fd) {
   return ntohs(address.sin_port);
 }
 
-/// The value of a field in a head, or nullopt; names as they are written in these tests.
+/// The value of a field in a head, or nullopt; names as they are written in these tests, or in small letters.
 std::optional<std::string> field(std::string_view head, std::string_view name) {
-  const std::size_t at = head.find("\r\n" + std::string(name) + ": ");
+  std::size_t at = head.find("\r\n" + std::string(name) + ": ");
+  if (at == std::string_view::npos) {
+    std::string small(name);
+    for (char& c : small) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    at = head.find("\r\n" + small + ": ");
+  }
   if (at == std::string_view::npos) return std::nullopt;
   const std::string_view rest = head.substr(at + name.size() + 4);
   return std::string(rest.substr(0, rest.find("\r\n")));

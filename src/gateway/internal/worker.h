@@ -218,6 +218,7 @@ class Worker {
   bool begin_stream(Exchange& exchange, UpstreamStream& stream);
   bool flush_stream(Exchange& exchange, UpstreamStream& stream);
   void pump_stream(Exchange& exchange, UpstreamStream& stream);
+  void consume(UpstreamStream& stream, std::size_t bytes);
   void end_stream(Exchange& exchange, UpstreamStream& stream);
   void stream_failed(Exchange& exchange, UpstreamStream& stream);
   void move_stream(UpstreamStream& stream);

@@ -116,7 +116,7 @@ void Worker::feed_trunk(Trunk& trunk, std::string_view bytes) {
   if (trunk.session->is_ending()) trunk.is_retired = true;
   serve_touched(trunk);
   if (trunk.fd < 0) return;
-  if (!goes_on) return trunk_failed(trunk, "the replica does not speak HTTP/2");
+  if (!goes_on) return trunk_failed(trunk, "the replica broke the rules of HTTP/2");
   if (!trunk.is_ready && trunk.session->has_settings()) trunk_ready(trunk);
   if (trunk.fd >= 0 && trunk.is_retired) retire(trunk);
   if (trunk.fd >= 0) mark_dirty(trunk);
@@ -193,6 +193,8 @@ void Worker::close_trunk(Trunk& trunk) {
 
 // All its requests fail, each by its own rules; what has come of their answers is still theirs.
 void Worker::trunk_failed(Trunk& trunk, std::string_view text) {
+  if (trunk.is_connected && !trunk.is_ready)
+    text = "the replica does not speak HTTP/2, or closed the connection at once";
   const std::vector<UpstreamStream*> streams = trunk.session->streams();
   for (UpstreamStream* stream : streams) {
     stream->trunk = nullptr;
@@ -311,16 +313,17 @@ bool Worker::flush_stream(Exchange& exchange, UpstreamStream& stream) {
 
 void Worker::pump_stream(Exchange& exchange, UpstreamStream& stream) {
   if (stream.has_head && !stream.head.empty()) {
-    const std::string head = std::exchange(stream.head, {});
-    if (!take_response(exchange, head) || exchange.upstream != &stream) return;
+    // What has come of the body goes along with it.
+    std::string first = std::exchange(stream.head, {});
+    const std::size_t size = stream.body.size();
+    first.append(stream.body.view());
+    if (!take_response(exchange, first) || exchange.upstream != &stream) return;
+    consume(stream, size);
   }
   while (exchange.pending.empty() && !stream.body.empty()) {
     const std::size_t size = stream.body.size();
     if (!take_response(exchange, stream.body.view()) || exchange.upstream != &stream) return;
-    stream.body.consume(size);
-    if (stream.trunk == nullptr) continue;
-    stream.trunk->session->consume(stream, size);
-    mark_dirty(*stream.trunk);
+    consume(stream, size);
   }
   if (!stream.body.empty()) return;
   if (stream.has_ended) {
@@ -328,6 +331,14 @@ void Worker::pump_stream(Exchange& exchange, UpstreamStream& stream) {
   } else if (stream.is_closed) {
     stream_failed(exchange, stream);
   }
+}
+
+// The replica may send as much again.
+void Worker::consume(UpstreamStream& stream, std::size_t bytes) {
+  stream.body.consume(bytes);
+  if (stream.trunk == nullptr || bytes == 0) return;
+  stream.trunk->session->consume(stream, bytes);
+  mark_dirty(*stream.trunk);
 }
 
 // The answer is complete, with its trailers.

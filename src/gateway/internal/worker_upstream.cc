@@ -70,8 +70,8 @@ bool Worker::choose_endpoint(Exchange& exchange) {
     const WorkerEndpoint& endpoint = *service.endpoints[index];
     const EndpointState& state = *endpoint.entry.state;
     const bool is_ejected = !state.is_well(now_us_);
-    has_healthy = has_healthy || !is_ejected;
     const bool was_tried = &endpoint == exchange.last_endpoint && service.endpoints.size() > 1;
+    has_healthy = has_healthy || (!is_ejected && !was_tried);
     const std::uint32_t outstanding = state.outstanding.load(std::memory_order_relaxed);
     return {
         .outstanding = outstanding,
@@ -81,7 +81,7 @@ bool Worker::choose_endpoint(Exchange& exchange) {
   };
   std::optional<std::size_t> chosen = service.entry->picker.pick(draw(), load, wish);
   if (!chosen && !has_healthy) {
-    // All are ejected: one that may be broken is better than none.
+    // All others are ejected: one that may be broken is better than none.
     minds_ejection = false;
     chosen = service.entry->picker.pick(draw(), load, wish);
   }
