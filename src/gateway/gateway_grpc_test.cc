@@ -112,6 +112,55 @@ TEST(Grpc, AnAnswerThatBreaksOffEndsWithAStatus) {
   EXPECT_EQ(answer.fields.at("grpc-status"), "14");
 }
 
+TEST(Grpc, CallsAreMirroredAndReplicasAskedForTheirHealth) {
+  std::latch is_mirrored(1);
+  std::latch is_asked(1);
+  const Backend first([&is_asked](Peer& peer) {
+    Http2Replica replica(peer);
+    while (const std::int32_t id = replica.next()) {
+      if (replica.wait(id).fields[":path"] != "/healthz") {
+        replica.answer(id, {{":status", "200"}, {"grpc-status", "0"}});
+        continue;
+      }
+      replica.answer(id, {{":status", "204"}});
+      // Whoever asks goes as soon as it has been told.
+      EXPECT_EQ(replica.next(), 0);
+      if (!is_asked.try_wait()) is_asked.count_down();
+      return;
+    }
+  });
+  const std::string message(1'000, 'x');
+  const Backend second([&is_mirrored, &message](Peer& peer) {
+    Http2Replica replica(peer);
+    const std::int32_t id = replica.next();
+    EXPECT_EQ(replica.wait(id).body, message);
+    EXPECT_EQ(replica.request(id).fields["x-busbar-mirror"], "s");
+    EXPECT_EQ(replica.request(id).fields["te"], "trailers");
+    EXPECT_EQ(replica.request(id).fields.count("connection"), 0U);
+    replica.answer(id, {{":status", "200"}}, message, {{"grpc-status", "0"}});
+    EXPECT_EQ(replica.next(), 0);
+    is_mirrored.count_down();
+  });
+  auto gateway = Gateway::start({.threads = 1});
+  ASSERT_TRUE(gateway) << gateway.error().to_string();
+  const auto endpoint = [](const char* name, std::uint16_t port) {
+    return route::Endpoint{
+        .replica = name, .address = "127.0.0.1", .port = port, .protocol = model::ReplicaProtocol::kHttp2};
+  };
+  const route::Service service{.name = "s",
+                               .traffic = {.mirror = {.to = "shadow", .percent = 100}},
+                               .health = {.path = "/healthz", .every_ms = 60'000},
+                               .endpoints = {endpoint("s-1", first.port())}};
+  const route::Service shadow{.name = "shadow", .endpoints = {endpoint("t-1", second.port())}};
+  ASSERT_TRUE((*gateway)->update({.version = 1, .services = {service, shadow}}));
+  is_asked.wait();
+  const auto client = Http2Peer::connect((*gateway)->port());
+  Http2Peer::Fields fields = call("/services/s/pkg.Service/Method");
+  fields.emplace_back("content-length", std::to_string(message.size()));
+  EXPECT_EQ(client->wait(client->ask(fields, message)).fields.at("grpc-status"), "0");
+  is_mirrored.wait();
+}
+
 TEST(Grpc, StatusesCountAsFailuresWhereTheReplicaIsToBlame) {
   const Backend backend([](Peer& peer) {
     Http2Replica replica(peer);

@@ -73,6 +73,8 @@ struct Upstream : Socket, TimerNode {
   Upstream* idle_next = nullptr;
 };
 
+struct Http2Errand;
+
 /// A request of the gateway's own, whose answer is thrown away or only looked at.
 struct Errand : Socket, TimerNode {
   Errand() : Socket{.kind = SocketKind::kErrand}, TimerNode{.owner = TimerOwner::kErrand} {}
@@ -80,6 +82,7 @@ struct Errand : Socket, TimerNode {
   bool is_mirror = false;  ///< Else a health check.
   Buffer request = {};
   std::string status_line = {};
+  std::shared_ptr<Http2Errand> http2 = {};  ///< To a replica that speaks HTTP/2: then `request` is there.
 };
 
 /// One replica as one worker sees it.

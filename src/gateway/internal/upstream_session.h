@@ -118,4 +118,11 @@ class UpstreamSession {
   bool has_goaway_ = false;
 };
 
+/// An errand's request and its session, on a connection of its own.
+struct Http2Errand {
+  Exchange exchange = {};  ///< Holds the request only.
+  UpstreamStream stream = {};
+  UpstreamSession session = {};
+};
+
 }  // namespace busbar::gateway::internal

@@ -249,7 +249,9 @@ class Worker {
   void mirror(const Exchange& exchange);
   void probe_replicas();
   Errand* start_errand(const WorkerEndpoint& endpoint, std::int64_t timeout_ms);
+  void frame_errand(Errand& errand);
   void serve_errand(Errand& errand, std::uint32_t events);
+  void serve_framed_errand(Errand& errand, std::uint32_t events);
   void finish_errand(Errand& errand);
 
   // worker_response.cc: the answer, and the end of an exchange

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 
 #include "gateway/internal/worker.h"
 
@@ -40,9 +41,7 @@ void Worker::mirror(const Exchange& exchange) {
     return {.outstanding = outstanding, .work = outstanding, .is_usable = state.is_well(now_us_)};
   };
   const auto chosen = service.entry->picker.pick(draw(), load);
-  // An errand speaks HTTP/1.1.
-  const bool is_possible = chosen && !service.endpoints[*chosen]->entry.speaks_http2;
-  Errand* errand = is_possible ? start_errand(*service.endpoints[*chosen], kMirrorMs) : nullptr;
+  Errand* errand = chosen ? start_errand(*service.endpoints[*chosen], kMirrorMs) : nullptr;
   if (errand == nullptr) {
     exchange.service->counters->mirrors_dropped.add(1);
     return;
@@ -59,6 +58,7 @@ void Worker::mirror(const Exchange& exchange) {
   errand->request.append(exchange.service->entry->value.name);
   errand->request.append("\r\nConnection: close");
   errand->request.append(request.substr(head_end));
+  if (service.endpoints[*chosen]->entry.speaks_http2) frame_errand(*errand);
 }
 
 // Asks the replicas of services that have a health check; the first worker does it for all.
@@ -72,13 +72,14 @@ void Worker::probe_replicas() {
     next_probe_us_ = std::min(next_probe_us_, service->next_probe_us);
     if (!is_due) continue;
     for (WorkerEndpoint* endpoint : service->endpoints) {
-      if (endpoint->entry.state->is_probed || endpoint->entry.speaks_http2) continue;
+      if (endpoint->entry.state->is_probed) continue;
       Errand* errand = start_errand(*endpoint, health.timeout_ms);
       if (errand == nullptr) continue;
       endpoint->entry.state->is_probed = true;
       errand->request.append("GET ");
       errand->request.append(health.path);
       errand->request.append(" HTTP/1.1\r\nHost: busbar\r\nUser-Agent: busbar-gateway\r\nConnection: close\r\n\r\n");
+      if (endpoint->entry.speaks_http2) frame_errand(*errand);
     }
   }
 }
@@ -105,7 +106,49 @@ Errand* Worker::start_errand(const WorkerEndpoint& endpoint, std::int64_t timeou
   return &errand;
 }
 
+// The same request for a replica that speaks HTTP/2.
+void Worker::frame_errand(Errand& errand) {
+  errand.http2 = std::make_shared<Http2Errand>();
+  Http2Errand& own = *errand.http2;
+  own.exchange.request.append(errand.request.view());
+  errand.request.clear();
+  own.exchange.upstream = &own.stream;
+  own.exchange.takes_trailers = true;
+  own.stream.exchange = &own.exchange;
+  own.session.add(own.stream);
+  const std::string_view request = own.exchange.request.view();
+  own.exchange.request_sent = HeadParser::head_size(request, 0);
+  const bool is_fine = !parser_.parse_request(request.substr(0, own.exchange.request_sent)).is_fault();
+  own.stream.is_closed = !is_fine || !own.session.begin(own.stream, parser_.request());
+}
+
+void Worker::serve_framed_errand(Errand& errand, std::uint32_t events) {
+  Http2Errand& own = *errand.http2;
+  while ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+    const ssize_t count = recv(errand.fd, scratch_.get(), kScratchBytes, 0);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) break;
+    if (count <= 0) return finish_errand(errand);
+    const bool goes_on = own.session.feed(std::string_view(scratch_.get(), static_cast<std::size_t>(count)));
+    own.session.consume(own.stream, own.stream.body.size());
+    own.stream.body.clear();
+    if (own.stream.has_head) errand.status_line.assign(own.stream.head, 0, kStatusLineBytes);
+    const bool knows_enough = !errand.is_mirror && own.stream.has_head;
+    if (!goes_on || knows_enough || own.stream.has_ended) return finish_errand(errand);
+  }
+  while (!own.stream.is_closed && own.session.fill() && !own.session.output().empty()) {
+    const std::string_view bytes = own.session.output();
+    const ssize_t count = send(errand.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) return;
+    if (count < 0) return finish_errand(errand);
+    own.session.sent(static_cast<std::size_t>(count));
+  }
+  if (own.stream.is_closed) finish_errand(errand);
+}
+
 void Worker::serve_errand(Errand& errand, std::uint32_t events) {
+  if (errand.http2 != nullptr) return serve_framed_errand(errand, events);
   if ((events & EPOLLOUT) != 0) {
     while (!errand.request.empty()) {
       const std::string_view bytes = errand.request.view();
@@ -152,6 +195,7 @@ void Worker::finish_errand(Errand& errand) {
   close(errand.fd);
   errand.fd = -1;
   errand.state.reset();
+  errand.http2.reset();
   errand.request.trim(kKeptErrandBytes);
   closed_errands_.push_back(&errand);
 }
