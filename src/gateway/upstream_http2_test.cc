@@ -81,7 +81,7 @@ TEST(UpstreamHttp2, TakesRequestsOfHttp1) {
   for (int round = 0; round < 3; ++round) {
     client.send(kGet);
     const std::string answer = client.read_message();
-    EXPECT_TRUE(has(answer, "HTTP/1.1 200 \r\n")) << answer;
+    EXPECT_TRUE(has(answer, "HTTP/1.1 200 OK\r\n")) << answer;
     EXPECT_TRUE(has(answer,
                     "\r\n\r\n:authority=gw:1\n:method=GET\n:path=/a?b=c\n:scheme=http\nx-a=b\n"
                     "x-forwarded-for=127.0.0.1\nx-forwarded-prefix=/services/s\nx-forwarded-proto=http\n\n"))
@@ -157,12 +157,12 @@ TEST(UpstreamHttp2, AnswersWhatHasNoBody) {
     client.send(line + " HTTP/1.1\r\nHost: gw\r\n\r\n");
     return client.read_message();
   };
-  EXPECT_EQ(get("GET /services/s/none"), "HTTP/1.1 204 \r\n\r\n");
+  EXPECT_EQ(get("GET /services/s/none"), "HTTP/1.1 204 No Content\r\n\r\n");
   client.send("HEAD /services/s/head HTTP/1.1\r\nHost: gw\r\n\r\n");
-  EXPECT_EQ(client.read_until("\r\n\r\n"), "HTTP/1.1 200 \r\ncontent-length: 5\r\n\r\n");
-  EXPECT_EQ(get("GET /services/s/empty"), "HTTP/1.1 404 \r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+  EXPECT_EQ(client.read_until("\r\n\r\n"), "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
+  EXPECT_EQ(get("GET /services/s/empty"), "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
   client.send("GET /services/s/zero HTTP/1.1\r\nHost: gw\r\n\r\n");
-  EXPECT_EQ(client.read_until("\r\n\r\n"), "HTTP/1.1 200 \r\ncontent-length: 0\r\n\r\n");
+  EXPECT_EQ(client.read_until("\r\n\r\n"), "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
   const auto other = Http2Peer::connect(gateway->port());
   EXPECT_EQ(other->wait(other->ask(Http2Peer::get("/services/s/empty"))).status, 404);
   EXPECT_EQ(other->wait(other->ask(Http2Peer::get("/services/s/zero"))).status, 200);

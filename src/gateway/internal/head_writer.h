@@ -12,6 +12,9 @@
 /// Heads as they go on: made of lines that were read and found good, never passed through unread.
 namespace busbar::gateway::internal {
 
+/// What HTTP/1.1 says beside a status: clients want something there.
+std::string_view reason_of(int status);
+
 struct ForwardedRequest {
   std::string_view target = {};
   std::string_view prefix = {};  ///< Taken off the target; told in X-Forwarded-Prefix.

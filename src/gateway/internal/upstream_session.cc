@@ -1,12 +1,12 @@
 #include "gateway/internal/upstream_session.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 
 #include "base/check.h"
+#include "gateway/internal/head_writer.h"
 #include "gateway/internal/http2_session.h"
 
 namespace busbar::gateway::internal {
@@ -37,8 +37,7 @@ std::size_t read_body(UpstreamStream& stream, Exchange& exchange, char* to, std:
   while (used < bytes.size() && count < size && !stream.chunks.is_done()) {
     const ChunkScanner::Piece piece = stream.chunks.step(bytes.substr(used, size - count));
     CHECK(!stream.chunks.is_broken());  // These chunks are our own.
-    std::memcpy(to + count, piece.payload.data(), piece.payload.size());
-    count += piece.payload.size();
+    count += piece.payload.copy(to + count, piece.payload.size());
     used += piece.bytes;
   }
   sent += used;
@@ -73,7 +72,10 @@ struct UpstreamSession::Callbacks {
     } else if (found->head.size() + name_size + value_size + 64 > kMaxHeadBytes) {
       is_fine = false;
     } else if (name_text == ":status") {
-      found->head.append("HTTP/1.1 ").append(value_text).append(" \r\n");
+      // Three digits: nghttp2 has looked.
+      int status = 0;
+      std::from_chars(value_text.data(), value_text.data() + value_text.size(), status);
+      found->head.append("HTTP/1.1 ").append(value_text).append(" ").append(reason_of(status)).append("\r\n");
     } else if (name_text.front() != ':') {
       found->head.append(name_text).append(": ").append(value_text).append("\r\n");
     }
