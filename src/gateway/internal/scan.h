@@ -8,7 +8,7 @@
 #include <string_view>
 
 #if defined(__SSE2__)
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 /// Searches in heads, sixteen bytes at a time where the processor has SSE2 (every x86-64 has), else one by one. All

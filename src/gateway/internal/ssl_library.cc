@@ -40,11 +40,13 @@ Result<SslLibrary> find_functions(const os::DynamicLibrary& library) {
 Result<const SslLibrary*> open_library() {
   TRY_ASSIGN(os::DynamicLibrary library, os::DynamicLibrary::open("libssl.so.3"));
   TRY_ASSIGN(const SslLibrary functions, find_functions(library));
+  struct Loaded {
+    os::DynamicLibrary library;
+    SslLibrary functions;
+  };
   // Connections may outlive every static object that would close it.
-  static const os::DynamicLibrary* const kept = new os::DynamicLibrary(std::move(library));
-  static const SslLibrary* const loaded = new SslLibrary(functions);
-  static_cast<void>(kept);
-  return loaded;
+  static const auto* const loaded = new Loaded{.library = std::move(library), .functions = functions};
+  return &loaded->functions;
 }
 
 }  // namespace
