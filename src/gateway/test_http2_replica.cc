@@ -152,7 +152,8 @@ void Http2Replica::end_answer(std::int32_t id, const Fields& trailers) {
 }
 
 void Http2Replica::inform(std::int32_t id, const std::string& status) {
-  const std::vector<nghttp2_nv> values = fields_of({{":status", status}, {"x-early", "hint"}});
+  const Fields fields = {{":status", status}, {"x-early", "hint"}};
+  const std::vector<nghttp2_nv> values = fields_of(fields);
   nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, values.data(), values.size(), nullptr);
   flush();
 }

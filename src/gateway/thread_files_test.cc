@@ -20,6 +20,9 @@ std::ptrdiff_t files_of_this_thread() {
 }
 
 TEST(GatewayThreadFiles, ServesFromTablesOfItsThreadsAndLeavesNothingBehind) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the thread sanitizer takes a number in two tables of files for the same file";
+#endif
   const std::ptrdiff_t before = files_of_this_thread();
   {
     const Backend backend(testing::answers("hello"));

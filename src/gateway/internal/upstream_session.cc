@@ -12,7 +12,7 @@
 namespace busbar::gateway::internal {
 namespace {
 
-constexpr std::int32_t kConnectionWindow = 16 << 20;
+constexpr std::int32_t kTrunkWindow = 16 << 20;
 /// Numbers of streams are used up at 2^31 (RFC 9113 §5.1.1).
 constexpr std::uint32_t kLastStream = (1U << 31) - 1024;
 
@@ -184,7 +184,7 @@ UpstreamSession::UpstreamSession() {
       {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
   }};
   nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings.data(), settings.size());
-  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindow);
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kTrunkWindow);
 }
 
 UpstreamSession::~UpstreamSession() {
