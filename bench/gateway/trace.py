@@ -11,14 +11,10 @@ and its CPU time an event. Needs what traffic.py needs.
 
 import argparse
 import json
-import pathlib
-import resource
 import statistics
 import sys
-import tempfile
 
 import traffic
-from peers import start_proxies
 
 
 def play(target, options, speed):
@@ -62,16 +58,8 @@ def main():
     parser.add_argument("--connections", type=int, default=9000)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with tempfile.TemporaryDirectory(prefix="bb-bench-") as name:
-        started = [traffic.Backend(event_us=20_000)]
-        try:
-            started += start_proxies(pathlib.Path(name), started[0].port, 2 * options.connections)
-            results = measure(started, options)
-        finally:
-            for each in started:
-                each.stop()
+    results = traffic.beside_each_other(lambda: traffic.Backend(event_us=20_000), 2 * options.connections,
+                                        lambda targets: measure(targets, options))
     if options.json:
         print(json.dumps(results))
     else:

@@ -98,6 +98,20 @@ def show(results):
             print(f"  {name:8} {one[key]:8.2f} us an {unit}, {one[key] / base:.2f} of nginx")
 
 
+def beside_each_other(make_backend, connections, run):
+    """What `run` makes of the backend and the proxies before it, all started for it, with as many open files as may be."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with tempfile.TemporaryDirectory(prefix="bb-bench-") as name:
+        started = [make_backend()]
+        try:
+            started += start_proxies(pathlib.Path(name), started[0].port, connections)
+            return run(started)
+        finally:
+            for each in started:
+                each.stop()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rate", type=int, default=5000)
@@ -107,16 +121,7 @@ def main():
     parser.add_argument("--streams", type=int, default=9000)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with tempfile.TemporaryDirectory(prefix="bb-bench-") as name:
-        started = [Backend()]
-        try:
-            started += start_proxies(pathlib.Path(name), started[0].port, 2 * options.streams)
-            results = measure(started, options)
-        finally:
-            for each in started:
-                each.stop()
+    results = beside_each_other(Backend, 2 * options.streams, lambda targets: measure(targets, options))
     if options.json:
         print(json.dumps(results))
     else:

@@ -6,21 +6,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "gateway/test_http2_fields.h"
+
 namespace busbar::gateway::testing {
-
-namespace {
-
-std::vector<nghttp2_nv> values_of(const Http2Peer::Fields& fields) {
-  std::vector<nghttp2_nv> values;
-  for (const auto& [name, value] : fields) {
-    values.push_back({reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
-                      reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-                      NGHTTP2_NV_FLAG_NONE});
-  }
-  return values;
-}
-
-}  // namespace
 
 struct Http2Peer::Callbacks {
   static Http2Peer& self(void* user) { return *static_cast<Http2Peer*>(user); }

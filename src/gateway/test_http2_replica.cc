@@ -6,20 +6,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "gateway/test_http2_fields.h"
+
 namespace busbar::gateway::testing {
-namespace {
-
-std::vector<nghttp2_nv> fields_of(const Http2Replica::Fields& fields) {
-  std::vector<nghttp2_nv> values;
-  for (const auto& [name, value] : fields) {
-    values.push_back({reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
-                      reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-                      NGHTTP2_NV_FLAG_NONE});
-  }
-  return values;
-}
-
-}  // namespace
 
 struct Http2Replica::Callbacks {
   static Http2Replica& self(void* user) { return *static_cast<Http2Replica*>(user); }
@@ -61,7 +50,7 @@ struct Http2Replica::Callbacks {
       *flags |= NGHTTP2_DATA_FLAG_EOF;
       if (!body.trailers.empty()) {
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-        const std::vector<nghttp2_nv> values = fields_of(body.trailers);
+        const std::vector<nghttp2_nv> values = values_of(body.trailers);
         nghttp2_submit_trailer(session, id, values.data(), values.size());
       }
     } else if (count == 0) {
@@ -122,7 +111,7 @@ void Http2Replica::read_more() {
 
 void Http2Replica::answer(std::int32_t id, const Fields& fields, std::string_view body, const Fields& trailers) {
   if (body.empty() && trailers.empty()) {
-    const std::vector<nghttp2_nv> values = fields_of(fields);
+    const std::vector<nghttp2_nv> values = values_of(fields);
     nghttp2_submit_response(session_, id, values.data(), values.size(), nullptr);
     flush();
     return;
@@ -132,7 +121,7 @@ void Http2Replica::answer(std::int32_t id, const Fields& fields, std::string_vie
 }
 
 void Http2Replica::begin_answer(std::int32_t id, const Fields& fields) {
-  const std::vector<nghttp2_nv> values = fields_of(fields);
+  const std::vector<nghttp2_nv> values = values_of(fields);
   const nghttp2_data_provider provider = {.source = {.ptr = nullptr}, .read_callback = Callbacks::read};
   nghttp2_submit_response(session_, id, values.data(), values.size(), &provider);
   flush();
@@ -153,7 +142,7 @@ void Http2Replica::end_answer(std::int32_t id, const Fields& trailers) {
 
 void Http2Replica::inform(std::int32_t id, const std::string& status) {
   const Fields fields = {{":status", status}, {"x-early", "hint"}};
-  const std::vector<nghttp2_nv> values = fields_of(fields);
+  const std::vector<nghttp2_nv> values = values_of(fields);
   nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, values.data(), values.size(), nullptr);
   flush();
 }

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/check.h"
+
 /// What sessions of HTTP/2 have in common, towards clients and towards replicas.
 namespace busbar::gateway::internal {
 
@@ -50,5 +52,17 @@ class Http2Output {
 /// Appends a field of trailers as a line, unless it is one that frames, routes or authorizes a message, or is the
 /// gateway's to say (RFC 9110 §6.5.1): those end here. False: beyond 32 KiB.
 bool append_trailer(std::string& lines, std::string_view name, std::string_view value);
+
+/// What bounds a peer of HTTP/2, client or replica, whatever it sends. The caller deletes it.
+inline nghttp2_option* make_bounded_options() {
+  nghttp2_option* options = nullptr;
+  CHECK(nghttp2_option_new(&options) == 0);
+  nghttp2_option_set_no_auto_window_update(options, 1);
+  nghttp2_option_set_no_closed_streams(options, 1);
+  nghttp2_option_set_max_outbound_ack(options, 100);
+  nghttp2_option_set_max_settings(options, 32);
+  nghttp2_option_set_max_continuations(options, 8);
+  return options;
+}
 
 }  // namespace busbar::gateway::internal

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "gateway/internal/head_writer.h"
 #include "gateway/internal/http2_session.h"
+#include "gateway/internal/http2_wire.h"
 
 namespace busbar::gateway::internal {
 namespace {
@@ -168,13 +169,7 @@ UpstreamSession::UpstreamSession() {
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Callbacks::data);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Callbacks::stream_closed);
   nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, Callbacks::not_sent);
-  nghttp2_option* options = nullptr;
-  CHECK(nghttp2_option_new(&options) == 0);
-  nghttp2_option_set_no_auto_window_update(options, 1);
-  nghttp2_option_set_no_closed_streams(options, 1);
-  nghttp2_option_set_max_outbound_ack(options, 100);
-  nghttp2_option_set_max_settings(options, 32);
-  nghttp2_option_set_max_continuations(options, 8);
+  nghttp2_option* const options = make_bounded_options();
   CHECK(nghttp2_session_client_new2(&session_, callbacks, this, options) == 0);
   nghttp2_option_del(options);
   nghttp2_session_callbacks_del(callbacks);
