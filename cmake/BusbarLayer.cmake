@@ -40,14 +40,15 @@ file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/generated/base/test_paths.h" CONTEN
 #define BUSBAR_BINARY_DIR "@PROJECT_BINARY_DIR@"
 ]] @ONLY)
 
-# busbar_test(NAME sources... DEPS targets...)
+# busbar_test(NAME [SHARDED] sources... DEPS targets...)
 # The one test binary of a layer: busbar_NAME_tests. Paths below tests/ and golden files are found by
 # BUSBAR_SOURCE_DIR of "base/test_paths.h" (written here); as a definition it would keep other checkouts from the compiler cache.
+# SHARDED: it takes long, so tools/run_ctest.py runs it in parts side by side.
 function(busbar_test name)
   if(NOT BUSBAR_TESTS)
     return()
   endif()
-  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "SHARDED" "" "DEPS" ${ARGN})
   set(target busbar_${name}_tests)
   add_executable(${target} ${ARG_UNPARSED_ARGUMENTS})
   target_link_libraries(${target} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gtest_main)
@@ -58,6 +59,9 @@ function(busbar_test name)
     target_precompile_headers(${target} REUSE_FROM busbar_test_headers)
   endif()
   add_test(NAME ${name} COMMAND ${target})
+  if(ARG_SHARDED)
+    set_tests_properties(${name} PROPERTIES LABELS sharded)
+  endif()
 endfunction()
 
 # busbar_fuzz(NAME source DEPS targets...)

@@ -4,8 +4,9 @@
     tools/run_ctest.py BUILD_DIR [--only NAME ...] [--jobs N]
 
 Understands the output of GoogleTest and of Python's unittest; any other program is one case by its exit code. Honours
-ctest's properties RUN_SERIAL, TIMEOUT, ENVIRONMENT and WORKING_DIRECTORY. The output of each binary is kept in
-BUILD_DIR/test-logs/NAME.log. A library too: tools/test_all.py adds up several runs.
+ctest's properties RUN_SERIAL, TIMEOUT, ENVIRONMENT and WORKING_DIRECTORY; a GoogleTest labelled "sharded" runs as one
+process a core. The output of each process is kept in BUILD_DIR/test-logs/NAME.log. A library too: tools/test_all.py adds
+up several runs.
 """
 
 import argparse
@@ -83,6 +84,19 @@ def properties_of(test):
     return {entry["name"]: entry["value"] for entry in test.get("properties", [])}
 
 
+def shards_of(test, count):
+    """Long ones in parts, by GoogleTest's own way to split; others as they are."""
+    if "sharded" not in properties_of(test).get("LABELS", []) or count < 2:
+        return [test]
+    parts = []
+    for index in range(count):
+        split = {"name": "ENVIRONMENT", "value": properties_of(test).get("ENVIRONMENT", []) +
+                 [f"GTEST_TOTAL_SHARDS={count}", f"GTEST_SHARD_INDEX={index}"]}
+        others = [entry for entry in test.get("properties", []) if entry["name"] != "ENVIRONMENT"]
+        parts.append(dict(test, name=f"{test['name']}.{index + 1}", properties=others + [split]))
+    return parts
+
+
 def run_one(test, log_dir):
     """Runs one ctest entry in a process group of its own, so that a time-out leaves nothing behind."""
     properties = properties_of(test)
@@ -118,8 +132,9 @@ def describe(outcome):
     return f"  {outcome.name:<24} {', '.join(parts)}  ({outcome.seconds:.1f} s)"
 
 
-def run_all(build_dir, only=None, jobs=None, show=print):
-    """Outcomes of all tests of a build folder (or those named), parallel ones first, then RUN_SERIAL ones alone."""
+def run_all(build_dir, only=None, jobs=None, show=print, when_alone=lambda: None):
+    """Outcomes of all tests of a build folder (or those named), parallel ones first (the long ones before the others),
+    then RUN_SERIAL ones alone; `when_alone` is called in between."""
     listing = subprocess.run(["ctest", "--test-dir", str(build_dir), "--show-only=json-v1"], capture_output=True, text=True,
                              check=True).stdout
     tests = [test for test in json.loads(listing)["tests"] if not only or test["name"] in only]
@@ -134,9 +149,12 @@ def run_all(build_dir, only=None, jobs=None, show=print):
         return outcome
 
     alone = [test for test in tests if properties_of(test).get("RUN_SERIAL")]
-    together = [test for test in tests if test not in alone]
-    with ThreadPoolExecutor(max_workers=jobs or os.cpu_count() or 1) as pool:
+    jobs = jobs or os.cpu_count() or 1
+    parts = [shards_of(test, jobs) for test in tests if test not in alone]
+    together = [part for group in sorted(parts, key=len, reverse=True) for part in group]
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
         outcomes = list(pool.map(run_and_show, together))
+    when_alone()
     return outcomes + [run_and_show(test) for test in alone]
 
 

@@ -12,6 +12,7 @@ import argparse
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ import run_ctest
 
 ROOT = changed.ROOT
 FUZZ_SECONDS = 10
+LOW_PRIORITY = ("nice", "-n", "19")
 # Layers whose tests need neither root nor containers, and end in seconds under a sanitizer too.
 SANITIZED_LAYERS = ("base", "model", "sched", "chip", "launch", "api", "net", "store", "route", "gateway")
 # Of those, the ones where threads share what they work on.
@@ -35,15 +37,17 @@ class Report:
         self.failed = []  # (name, where to look)
         self.skipped = []
         self.begin = time.monotonic()
+        self.lock = threading.Lock()
 
     def headline(self, text):
         print(f"== {text} [{time.monotonic() - self.begin:.0f} s]", flush=True)
 
     def add(self, outcomes, prefix=""):
-        for outcome in outcomes:
-            self.passed += outcome.passed
-            self.failed += [(prefix + name, outcome.log) for name in outcome.failed]
-            self.skipped += [prefix + name for name in outcome.skipped]
+        with self.lock:
+            for outcome in outcomes:
+                self.passed += outcome.passed
+                self.failed += [(prefix + name, outcome.log) for name in outcome.failed]
+                self.skipped += [prefix + name for name in outcome.skipped]
 
     def add_command(self, name, command, log):
         """One command is one case; its output is kept in the log and its end shown on failure. True if it passed."""
@@ -52,10 +56,11 @@ class Report:
             code = subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                   check=False).returncode
         print(f"  {name:<24} {'ok' if code == 0 else 'FAILED'}", flush=True)
-        if code == 0:
-            self.passed += 1
-            return True
-        self.failed.append((name, str(log)))
+        with self.lock:
+            if code == 0:
+                self.passed += 1
+                return True
+            self.failed.append((name, str(log)))
         print("".join(f"    {line}\n" for line in log.read_text(errors="replace").splitlines()[-25:]), end="")
         return False
 
@@ -68,8 +73,8 @@ class Report:
         return 1 if self.failed else 0
 
 
-def build(report, preset, *targets):
-    return report.add_command(f"build {preset}", ["./run", "build-preset", preset, *targets],
+def build(report, preset, *targets, priority=()):
+    return report.add_command(f"build {preset}", [*priority, "./run", "build-preset", preset, *targets],
                               ROOT / "build" / f"build-{preset}.log")
 
 
@@ -92,7 +97,7 @@ def fuzz_one(binary, seconds):
     work = ROOT / "build" / "fuzz" / "found" / name
     work.mkdir(parents=True, exist_ok=True)
     log = work.parent / f"{name}.log"
-    command = [str(binary), f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1",
+    command = [*LOW_PRIORITY, str(binary), f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1",
                f"-artifact_prefix={work.parent}/{name}-", str(work)]
     corpus = ROOT / "tests" / "fuzz" / "corpus" / name
     if corpus.is_dir():
@@ -107,7 +112,7 @@ def fuzz_one(binary, seconds):
 
 def run_fuzzers(report, seconds):
     report.headline(f"fuzz targets, {seconds} s each")
-    if not build(report, "fuzz", "busbar_fuzzers"):
+    if not build(report, "fuzz", "busbar_fuzzers", priority=LOW_PRIORITY):
         return
     binaries = fuzz_binaries()
     if not binaries:
@@ -119,13 +124,13 @@ def run_fuzzers(report, seconds):
     report.add(outcomes)
 
 
-def run_preset(report, preset, layers=None):
-    """Builds a preset (or the test binaries of some layers) and runs its tests."""
+def run_preset(report, preset, layers=None, when_alone=lambda: None):
+    """Builds a preset (or the test binaries of some layers) and runs its tests; see run_ctest.run_all()."""
     report.headline(f"tests, {preset}" + (f": {', '.join(layers)}" if layers else ""))
     targets = [f"busbar_{layer}_tests" for layer in layers or ()]
     if build(report, preset, *targets):
-        report.add(run_ctest.run_all(ROOT / "build" / preset, layers, show=lambda line: print(line, flush=True)),
-                   "" if preset == "release" else f"{preset}: ")
+        report.add(run_ctest.run_all(ROOT / "build" / preset, layers, show=lambda line: print(line, flush=True),
+                                     when_alone=when_alone), "" if preset == "release" else f"{preset}: ")
 
 
 def changed_layers():
@@ -148,8 +153,12 @@ def main():
         run_fuzzers(report, arguments.only_fuzz)
         return report.finish()
     run_checks(report)
-    run_preset(report, "release")
-    run_fuzzers(report, FUZZ_SECONDS)
+    # Tests that run alone wait for processes most of their time: what they leave of the machine builds the fuzz targets.
+    fuzzers = threading.Thread(target=run_fuzzers, args=(report, FUZZ_SECONDS))
+    run_preset(report, "release", when_alone=fuzzers.start)
+    if fuzzers.ident is None:
+        fuzzers.start()
+    fuzzers.join()
     if arguments.full:
         run_preset(report, "asan")
         run_preset(report, "tsan")
