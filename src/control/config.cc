@@ -332,6 +332,7 @@ sched::Policy policy_of(const ServerConfig& config) {
   policy.eviction_interval_ms = config.sched_eviction_interval_ms;
   policy.claim_timeout_ms = config.sched_claim_timeout_ms;
   policy.checkpoint_credit_ms = config.sched_checkpoint_credit_ms;
+  policy.restart_cost_ms = config.sched_restart_cost_ms;
   policy.fair_share_half_life_ms = config.sched_half_life_ms;
   return policy;
 }

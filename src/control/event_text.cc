@@ -50,6 +50,10 @@ std::string stop_text(const sched::Stop& stop) {
       return "reached its time limit";
     case sched::StopReason::kPreempted:
       return fmt::format("preempted: {}", stop.detail);
+    case sched::StopReason::kResized:
+      return fmt::format("resized: {}", stop.detail);
+    case sched::StopReason::kMoved:
+      return fmt::format("moved: {}", stop.detail);
     case sched::StopReason::kTaskFailed:
       return stop.detail.empty() ? "a task failed" : stop.detail;
     case sched::StopReason::kLeaderDone:

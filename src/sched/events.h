@@ -156,12 +156,22 @@ struct Place {
   bool yields = false;
   friend bool operator==(const Place&, const Place&) = default;
 };
-enum class StopReason { kCancelled, kTimeLimit, kPreempted, kTaskFailed, kLeaderDone, kNodeLost, kStartDeadline };
+enum class StopReason {
+  kCancelled,
+  kTimeLimit,
+  kPreempted,  ///< For another job; with a claim of its own it goes on with fewer tasks.
+  kTaskFailed,
+  kLeaderDone,
+  kNodeLost,
+  kStartDeadline,
+  kResized,  ///< It goes on with more tasks: a Claim says where.
+  kMoved,    ///< It goes on elsewhere: a Claim says where.
+};
 /// Stop what is left of the attempt (with its grace); GangGone must follow.
 struct Stop {
   model::AttemptId attempt = {};
   StopReason reason = StopReason::kCancelled;
-  std::string detail = {};  ///< For kPreempted: for whom and why.
+  std::string detail = {};  ///< For kPreempted, kResized and kMoved: for whom and why.
   friend bool operator==(const Stop&, const Stop&) = default;
 };
 /// The job goes back to the queue for another attempt, not before `not_before_ms`. After a failure of the platform the
@@ -200,8 +210,8 @@ struct Block {
   friend bool operator==(const Block&, const Block&) = default;
 };
 
-/// Cards that are being freed for a waiting job and that nobody else gets; it starts there as soon as all are free. No
-/// tasks: it gives them up.
+/// Cards that are being freed for a waiting job, or for one that is stopped only to go on there, and that nobody else
+/// gets; it starts there as soon as all are free. No tasks: it gives them up.
 struct Claim {
   model::JobId job = {};
   model::Placement placement = {};

@@ -30,6 +30,9 @@ struct Policy {
   std::int64_t eviction_interval_ms = 3'600'000;
   /// How long cards are kept for a job while those it takes them from are stopping.
   std::int64_t claim_timeout_ms = 3'600'000;
+  /// What a restart is reckoned to cost a job beside the work since its last checkpoint, when it is asked whether a
+  /// stop for its own good pays.
+  std::int64_t restart_cost_ms = 60'000;
   /// How long a gang that lost a node to the platform keeps the cards of its other tasks while a replacement is sought.
   std::int64_t hold_ms = 30'000;
   /// Waiting jobs that are promised a start at a time, one a queue at most.

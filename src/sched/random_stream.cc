@@ -46,7 +46,7 @@ JobRequest RandomStream::make_job() {
   if (dice_.chance(30)) job.user = "ada";
   job.priority = static_cast<std::int32_t>(dice_.roll(3));
   job.min_nodes = static_cast<std::uint32_t>(1 + dice_.roll(dice_.chance(30) ? 4 : 1));
-  job.max_nodes = job.min_nodes + static_cast<std::uint32_t>(dice_.chance(20) ? dice_.roll(4) : 0);
+  job.max_nodes = job.min_nodes + static_cast<std::uint32_t>(dice_.chance(35) ? dice_.roll(4) : 0);
   for (std::uint64_t i = dice_.roll(3); i > 0; --i) {
     const std::int64_t milli = dice_.chance(30) ? 100 * (1 + static_cast<std::int64_t>(dice_.roll(9)))
                                                 : 1000 * (1 + static_cast<std::int64_t>(dice_.roll(4)));
@@ -130,7 +130,7 @@ EventBody RandomStream::progress() {
     running.is_started = true;
     return GangStarted{.attempt = running.attempt};
   }
-  if (dice_.chance(10)) {
+  if (dice_.chance(35)) {
     return CheckpointReached{.attempt = running.attempt};
   }
   return exit_one(running);
@@ -167,6 +167,8 @@ EventBody RandomStream::change_policy(const Core& core) {
   Policy policy = core.policy();
   policy.may_backfill_yield = dice_.chance(50);
   policy.max_reservations = static_cast<std::uint32_t>(dice_.roll(4));
+  policy.restart_cost_ms = dice_.chance(80) ? 0 : 60'000;
+  policy.eviction_interval_ms = dice_.chance(50) ? 1'000 : 3'600'000;
   policy.fair_share_half_life_ms = static_cast<std::int64_t>(1 + dice_.roll(4)) * 60'000;
   policy.chip_weights = {{"cpu", 10}, {"a100", static_cast<std::uint32_t>(dice_.roll(3000))}};
   return PolicyChanged{.policy = std::move(policy)};

@@ -170,6 +170,14 @@ class Server:
         return done.stdout + done.stderr
 
     # Its command line.
+    def wait_line(self, job, text):
+        """Until the job has printed it, in whatever attempt."""
+        with self.request("GET", f"/v1/jobs/{job}/logs?follow=true") as stream:
+            for raw in stream:
+                if raw.startswith(b"data:") and text in json.loads(raw[5:]).get("text", ""):
+                    return
+        raise AssertionError(f"job {job} never printed {text!r}")
+
     def cli_env(self):
         return {**os.environ, "BUSBAR_STATE_DIR": str(self.state_dir), "BUSBAR_SERVER": self.url, "NO_COLOR": "1"}
 

@@ -26,20 +26,13 @@ class Queues(unittest.TestCase):
 
     def test_a_job_of_higher_priority_takes_the_cards_and_the_other_one_saves_and_comes_back(self):
         low = self.start(SAVES, 4, checkpoint={"signal": "SIGUSR1", "grace": "30s"})
-        self.wait_line(low, "ready")
+        self.server.wait_line(low, "ready")
         high = self.server.submit(job("true", priority=5, resources={"accelerators": "cpu:2"}))[0]["id"]
         self.assertEqual("succeeded", self.server.wait_job(high)["state"])
         again = self.server.wait_job(low, until=lambda status: status["attempt"] == 2 and status["state"] == "running")
         self.assertEqual("preempted", again["attempts"][0]["exit_class"])
         self.assertIn(f"for job {high}", again["attempts"][0]["reason"])
         self.assertIn("saved", self.server.logs(low))
-
-    def wait_line(self, job_id, text):
-        with self.server.request("GET", f"/v1/jobs/{job_id}/logs?follow=true") as stream:
-            for raw in stream:
-                if raw.startswith(b"data:") and text in json.loads(raw[5:]).get("text", ""):
-                    return
-        self.fail(f"job {job_id} never printed {text!r}")
 
     def test_a_queue_gets_back_what_it_is_guaranteed_also_after_a_crash(self):
         self.server.cli("queues", "set", "a", "--guarantee", "2", check=0)

@@ -252,6 +252,12 @@ std::vector<ConfigField> make_fields() {
               "they save.",
        .member = &Config::sched_checkpoint_credit_ms,
        .max = 366 * kDayMs},
+      {.key = "sched_restart_cost",
+       .type = kDuration,
+       .doc = "What a restart is reckoned to cost a job beside the work since its last checkpoint, when it is asked "
+              "whether it pays to stop it so that it goes on with more nodes.",
+       .member = &Config::sched_restart_cost_ms,
+       .max = 366 * kDayMs},
       {.key = "sched_half_life",
        .type = kDuration,
        .doc = "What a queue used this long ago counts half in its share.",

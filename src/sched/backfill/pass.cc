@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "sched/backfill/promises.h"
+#include "sched/elastic/growth.h"
 #include "sched/fairshare/order.h"
 #include "sched/fairshare/quota.h"
 #include "sched/gang/affinity.h"
@@ -55,6 +56,8 @@ class Pass {
   };
 
   void replace_lost();
+  void enlarge_placed();
+  void grow_running();
   void take_yielded();
   std::optional<Front> front_of(const ClassKey& key) const;
   /// By index of the leaf queue; heaps, the first job on top.
@@ -62,6 +65,7 @@ class Pass {
   Attempt try_job(const JobRecord& record, const ClassKey& key);
   Attempt find_cards(const JobRecord& record, const ClassKey& key);
   bool preempt_for(const JobRecord& record, const ClassKey& key);
+  bool others_wait() const;
   Tried place_within_quota(const JobRecord& record, const Filter* among);
   std::optional<place::Found> place_gang(const JobRecord& record, std::span<const place::GangNeed> needs,
                                          const Filter& among);
@@ -72,6 +76,7 @@ class Pass {
   State& state_;
   Promises promises_;
   std::unique_ptr<preempt::Ground> ground_;
+  std::vector<model::JobId> small_;  ///< Placed with fewer tasks than they would take.
 };
 
 const Filter kEverywhere;
@@ -144,6 +149,7 @@ Obstacle Pass::run(model::JobId watched) {
       continue;
     }
     if (!has_claim) {
+      if (attempt.found->placement.tasks.size() < record.request().max_nodes) small_.push_back(front.order.job);
       start(record, std::move(*attempt.found), attempt.yields);
     }
     if (front.order.job == watched) {
@@ -159,9 +165,60 @@ Obstacle Pass::run(model::JobId watched) {
   if (!state_.yielding().empty()) {
     (void)promises_.first();
   }
+  enlarge_placed();
+  grow_running();
   promises_.settle();
   take_yielded();
   return {};
+}
+
+bool is_elastic(const JobRequest& request) {
+  return request.min_nodes < request.max_nodes;
+}
+
+// What is left when everybody has had a turn goes to those that started small.
+void Pass::enlarge_placed() {
+  for (const model::JobId id : small_) {
+    const JobRecord& record = *state_.jobs().find(id);
+    const auto growth = elastic::find_growth(state_, record);
+    if (growth.has_value() && (promises_.first() == nullptr || promises_.admit(record, growth->added) == nullptr)) {
+      log_.amend({.attempt = record.attempt_id(),
+                  .placement = growth->placement,
+                  .reason = fmt::format("{}; grown to {} tasks when others had had their turn", record.granted->reason,
+                                        growth->placement.tasks.size()),
+                  .yields = record.yields});
+    }
+  }
+}
+
+// By priority and age, as they were placed. One after the other: each takes from what is left.
+void Pass::grow_running() {
+  std::vector<PendingKey> order;
+  for (const auto& [id, no_fit_version] : state_.growable()) {
+    const JobRecord& record = *state_.jobs().find(id);
+    if (no_fit_version != state_.capacity_version() && elastic::may_resize(state_, record)) {
+      order.push_back(internal::order_of(record));
+    }
+  }
+  std::sort(order.begin(), order.end());
+  for (const PendingKey& key : order) {
+    const JobRecord record = *state_.jobs().find(key.job);
+    const auto growth = elastic::find_growth(state_, record);
+    if (!growth.has_value()) {
+      state_.note_no_growth(key.job);
+      continue;
+    }
+    const auto why = elastic::why_it_pays(state_, record, *growth);
+    (void)promises_.first();
+    if (!why.has_value() || elastic::is_near_promised(state_, growth->placement)) {
+      continue;
+    }
+    log_.emit(Claim{.job = key.job,
+                    .placement = growth->placement,
+                    .until_ms = state_.now_ms() + state_.policy().claim_timeout_ms,
+                    .reason = *why});
+    log_.emit(Stop{.attempt = record.attempt_id(), .reason = StopReason::kResized, .detail = *why});
+  }
 }
 
 // A promise that was made in this walk may be one that jobs yield to already.
@@ -250,9 +307,15 @@ Pass::Attempt Pass::find_cards(const JobRecord& record, const ClassKey& key) {
   return {.obstacle = {.kind = tried.is_any_in_quota ? Obstacle::Kind::kCapacity : Obstacle::Kind::kQuota}};
 }
 
+bool Pass::others_wait() const {
+  const auto& pending = state_.pending();
+  return pending.size() > 1 || (!pending.empty() && pending.begin()->second.jobs.size() > 1);
+}
+
 // The first alternative that quota and free cards allow, among these nodes; nullptr: only the quota is looked at.
 Pass::Tried Pass::place_within_quota(const JobRecord& record, const Filter* among) {
   const JobRequest& request = record.request();
+  const bool starts_small = is_elastic(request) && others_wait();
   Tried tried;
   std::vector<place::GangNeed> needs;
   for (place::GangNeed need : place::needs_of(request, state_.free_map())) {
@@ -260,6 +323,9 @@ Pass::Tried Pass::place_within_quota(const JobRecord& record, const Filter* amon
     const fairshare::Room room =
         fairshare::room_for(state_, request, chip, {.each = need.task.milli_cards(), .most = need.max_tasks});
     need.max_tasks = static_cast<std::uint32_t>(room.tasks);
+    if (starts_small && need.max_tasks > need.min_tasks) {
+      need.max_tasks = need.min_tasks;
+    }
     if (need.max_tasks < need.min_tasks) {
       tried.is_all_in_quota = false;
       continue;
@@ -364,7 +430,8 @@ void Pass::start(const JobRecord& record, place::Found found, Yields yields) {
 
 void start_jobs(internal::DecisionLog& log, model::JobId watched) {
   preempt::settle_claims(log);
-  if (!log.state().pending().empty() || !log.state().kept().empty()) {
+  const State& state = log.state();
+  if (!state.pending().empty() || !state.kept().empty() || !state.growable().empty()) {
     Pass(log).run(watched);
   }
 }

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/units.h"
+#include "sched/backfill/remaining.h"
 #include "sched/internal/step.h"
 #include "sched/place/feasible.h"
 
@@ -118,27 +119,12 @@ class Future {
   }
 
   std::optional<std::int64_t> remaining(const JobRecord& record) const {
-    const std::int64_t limit_ms = record.request().time_limit_ms;
-    const std::int64_t ran_ms = record.started_ms > 0 ? fork_.now_ms() - record.started_ms : 0;
-    const RunTimes* times = fork_.run_times().find(record.request().queue);
-    const std::vector<std::uint32_t> none;
-    const auto& known = times == nullptr ? none : limit_ms > 0 ? times->permille : times->seconds;
-    if (known.empty()) {
-      return limit_ms > 0 ? std::optional(std::max<std::int64_t>(limit_ms - ran_ms, 0)) : std::nullopt;
-    }
-    // Those that ran shorter than this one has run already say nothing about it.
-    std::vector<std::int64_t> longer;
-    for (const std::uint32_t value : known) {
-      const std::int64_t whole_ms = limit_ms > 0 ? limit_ms / 1000 * std::int64_t{value} : std::int64_t{value} * 1000;
-      if (whole_ms > ran_ms) {
-        longer.push_back(whole_ms - ran_ms);
-      }
-    }
-    if (longer.empty()) {
-      return limit_ms > 0 ? std::max<std::int64_t>(limit_ms - ran_ms, 0) : ran_ms;
+    const std::vector<std::int64_t> times = backfill::remaining_times(fork_, record);
+    if (times.empty()) {
+      return std::nullopt;
     }
     const std::uint64_t draw = mix64(mix64(record.id().value) + number_);
-    return longer[draw % longer.size()];
+    return times[draw % times.size()];
   }
 
   State fork_;

@@ -50,8 +50,12 @@ class Narrowing {
 
 }  // namespace
 
+// Of one that goes on elsewhere, what it is charged for beyond that.
 void Freed::change(const State& state, const internal::JobRecord& job, int sign) {
-  change(state, job.request(), *job.granted, sign);
+  change(state, job.request(), *job.charged(), sign);
+  if (job.claim != nullptr) {
+    change(state, job.request(), *job.claim, -sign);
+  }
 }
 
 void Freed::add_claim(const State& state, const internal::JobRecord& job) {

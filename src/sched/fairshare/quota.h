@@ -34,6 +34,13 @@ class Freed {
  public:
   void add(const internal::State& state, const internal::JobRecord& job) { change(state, job, 1); }
   void remove(const internal::State& state, const internal::JobRecord& job) { change(state, job, -1); }
+  /// A part of what a job has, or what one would take.
+  void add(const internal::State& state, const JobRequest& request, const internal::Granted& part) {
+    change(state, request, part, 1);
+  }
+  void remove(const internal::State& state, const JobRequest& request, const internal::Granted& part) {
+    change(state, request, part, -1);
+  }
   /// What the job claims, as if it did not.
   void add_claim(const internal::State& state, const internal::JobRecord& job);
   /// nullptr: nothing.

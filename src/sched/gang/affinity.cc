@@ -40,7 +40,8 @@ std::vector<model::NodeId> nodes_kept_apart(const State& state, const JobRecord&
     const JobRecord& other = *state.jobs().find(id);
     if (id != record.id() &&
         (share_a_tag(request.avoid, internal::tags_of(other.request())) || share_a_tag(other.request().avoid, tags))) {
-      append_nodes((other.occupied() != nullptr ? *other.occupied() : *other.claim).placement, nodes);
+      if (other.occupied() != nullptr) append_nodes(other.occupied()->placement, nodes);
+      if (other.claim != nullptr) append_nodes(other.claim->placement, nodes);
     }
   };
   for (const auto& [id, nothing] : state.live()) {

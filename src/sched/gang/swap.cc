@@ -8,6 +8,7 @@
 
 #include "sched/fairshare/quota.h"
 #include "sched/gang/affinity.h"
+#include "sched/gang/near.h"
 #include "sched/place/free_part.h"
 #include "sched/windows/closed.h"
 
@@ -90,48 +91,6 @@ std::vector<NodeId> excluded_after(State& state, const JobRecord& record, const 
   return {};
 }
 
-/// The alternative that the held cards were granted under, for the missing tasks only; nullopt if it is gone.
-std::optional<place::GangNeed> need_of_missing(const State& state, const JobRequest& request, const Kept& hold,
-                                               std::uint32_t missing) {
-  const model::Placement& held = hold.granted.placement;
-  for (place::GangNeed need : place::needs_of(request, state.free_map())) {
-    const std::int64_t each = need.task.milli_cards();
-    const std::int64_t held_each = static_cast<std::int64_t>(held.tasks[0].cards.size()) * held.tasks[0].per_card.value;
-    const bool is_chip =
-        need.task.chip == place::kNoChip ? held.chip.empty() : state.free_map().chip_name(need.task.chip) == held.chip;
-    if (is_chip && each == held_each) {
-      need.min_tasks = need.max_tasks = missing;
-      return need;
-    }
-  }
-  return std::nullopt;
-}
-
-// Nodes on which the gang may have no further task. With a bound, those that have one: a node is not filled twice.
-std::vector<NodeId> full_nodes(const JobRequest& request, const model::Placement& held) {
-  std::vector<NodeId> full;
-  if (request.max_tasks_per_node > 0) {
-    for (const model::TaskPlacement& task : held.tasks) {
-      full.push_back(task.node);
-    }
-  }
-  return full;
-}
-
-// Near the held tasks first: the same leaf, then the same spine, ...; at a required level not beyond it.
-std::optional<place::Found> place_near(State& state, place::GangNeed need, NodeId near) {
-  const std::size_t levels = state.fabric().level_count();
-  const std::size_t last = need.required_level.has_value() ? std::min(*need.required_level, levels) : levels + 1;
-  const std::uint32_t node = state.free_map().find_node(near)->index;
-  for (std::size_t level = 1; level <= last; ++level) {
-    need.within = place::Vicinity{.node = node, .level = level};
-    if (auto found = place::Placer(state.free_map(), state.fabric()).place(need)) {
-      return found;
-    }
-  }
-  return std::nullopt;
-}
-
 bool is_within_quota(const State& state, const JobRequest& request, const place::GangNeed& need) {
   const std::string& chip = state.free_map().chip_name(need.task.chip);
   return fairshare::room_for(state, request, chip, {.each = need.task.milli_cards(), .most = need.min_tasks}).tasks ==
@@ -197,7 +156,10 @@ std::optional<place::Found> complete_gang(State& state, const JobRecord& record)
     return std::nullopt;
   }
   const auto missing = static_cast<std::uint32_t>(hold.gang_tasks - held.tasks.size());
-  std::optional<place::GangNeed> need = need_of_missing(state, record.request(), hold, missing);
+  std::optional<place::GangNeed> need = need_like(state, record.request(), held);
+  if (need.has_value()) {
+    need->min_tasks = need->max_tasks = missing;
+  }
   if (!need.has_value() || !is_within_quota(state, record.request(), *need)) {
     return std::nullopt;
   }

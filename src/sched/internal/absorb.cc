@@ -264,7 +264,8 @@ struct Absorber {
     record.infrastructure_in_row = 0;
     record.saved_ms = std::max<TimeMs>(state.now_ms(), 1);
     state.put_job(std::move(record));
-    return false;
+    // There is no better time to stop it for its own good.
+    return state.growable().contains(e.attempt.job);
   }
   bool operator()(const QueueChanged& e) const {
     state.put_queue(e.queue);

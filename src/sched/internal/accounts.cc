@@ -97,7 +97,6 @@ void State::set_claim(const JobRecord& record, bool is_in) {
     ++capacity_version_;
   }
   ++plan_version_;
-  count_in_group(record.request().group, is_in ? 1 : -1);
 }
 
 // What is held is a function of what jobs use and what is claimed, in id order: a snapshot gives it back.
@@ -144,8 +143,8 @@ void State::count_in_queue(const JobRecord& record, int sign) {
   if (record.granted != nullptr && record.request().is_preemptible) {
     count_priority(leaf->account.evictable, record.request().priority, sign);
   }
-  if (const Granted* taken = record.occupied() != nullptr ? record.occupied() : record.claim.get()) {
-    charge_queue(record, *taken, sign);
+  if (const Granted* charged = record.charged()) {
+    charge_queue(record, *charged, sign);
   }
 }
 

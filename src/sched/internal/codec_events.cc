@@ -196,7 +196,7 @@ Place decode_place(FieldReader& in) {
 Stop decode_stop(FieldReader& in) {
   Stop d;
   d.attempt = decode_attempt(in);
-  d.reason = in.enumerator(StopReason::kStartDeadline);
+  d.reason = in.enumerator(StopReason::kMoved);
   d.detail = in.text();
   return d;
 }

@@ -51,6 +51,7 @@ void encode(BinaryWriter& out, const Policy& policy) {
   out.zigzag(policy.hold_ms);
   out.varint(policy.max_reservations);
   out.boolean(policy.may_backfill_yield);
+  out.zigzag(policy.restart_cost_ms);
   out.varint(policy.chip_weights.size());
   for (const auto& [chip, weight] : policy.chip_weights) {
     out.text(chip);
@@ -77,6 +78,9 @@ Policy decode_policy(FieldReader& in) {
     if (in.format() >= 4) {
       policy.may_backfill_yield = in.raw().boolean();
     }
+    if (in.format() >= 6) {
+      policy.restart_cost_ms = in.raw().zigzag();
+    }
     policy.chip_weights.clear();
     for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
       std::string chip = in.text();
@@ -91,7 +95,7 @@ bool is_sane(const Policy& policy) {
          is_sane_time(policy.retry_backoff_max_ms) && is_sane_time(policy.backfill_patience_ms) &&
          is_sane_time(policy.fair_share_half_life_ms) && is_sane_time(policy.checkpoint_credit_ms) &&
          is_sane_time(policy.eviction_interval_ms) && is_sane_time(policy.claim_timeout_ms) &&
-         is_sane_time(policy.hold_ms) &&
+         is_sane_time(policy.hold_ms) && is_sane_time(policy.restart_cost_ms) &&
          std::none_of(policy.chip_weights.begin(), policy.chip_weights.end(),
                       [](const auto& chip) { return chip.second > 1'000'000; });
 }

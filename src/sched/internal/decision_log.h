@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "sched/internal/step.h"
@@ -16,6 +18,15 @@ class DecisionLog {
   void emit(Decision decision) {
     enact(state_, decision);
     decisions_.push_back(std::move(decision));
+  }
+  /// What was placed in this step gets these cards instead: nobody has seen the first ones.
+  void amend(Place place) {
+    const auto is_it = [&](const Decision& decision) {
+      const Place* made = std::get_if<Place>(&decision);
+      return made != nullptr && made->attempt == place.attempt;
+    };
+    enact(state_, place);
+    *std::find_if(decisions_.begin(), decisions_.end(), is_it) = std::move(place);
   }
   std::vector<Decision> take() { return std::move(decisions_); }
 

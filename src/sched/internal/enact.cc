@@ -52,13 +52,18 @@ struct Enacter {
     record.stop = d.reason;
     if (d.reason == StopReason::kPreempted) {
       record.evicted_ms = std::max<TimeMs>(state.now_ms(), 1);
+    } else if (d.reason == StopReason::kResized || d.reason == StopReason::kMoved) {
+      record.resized_ms = std::max<TimeMs>(state.now_ms(), 1);
     }
     state.put_job(std::move(record));
   }
   void operator()(const Requeue& d) const {
     JobRecord record = *state.jobs().find(d.job);
     const bool yields = record.yields;
+    const auto [claim, until_ms] = std::pair(record.claim, record.claim_until_ms);
     clear_attempt(record);
+    record.claim = claim;
+    record.claim_until_ms = until_ms;
     record.state = model::JobState::kQueued;
     record.not_before_ms = d.not_before_ms;
     record.excluded = d.excluded;
@@ -173,7 +178,8 @@ struct DecisionChecker {
   }
   std::string operator()(const Claim& d) const {
     const JobRecord* record = state.jobs().find(d.job);
-    if (record == nullptr || record->state != model::JobState::kQueued ||
+    const bool goes_on = record != nullptr && record->granted != nullptr;
+    if (record == nullptr || (record->state != model::JobState::kQueued && !goes_on) ||
         (record->claim != nullptr) != d.placement.tasks.empty() || !is_sane_time(d.until_ms) ||
         !state.queues().contains(record->request().queue) || !place::exists_on(state.free_map(), d.placement)) {
       return fmt::format("job {} cannot claim those cards", d.job.value);

@@ -85,6 +85,7 @@ std::uint64_t hash_job(const JobRecord& record) {
   out.u64(record.claim ? record.claim->hash : 0);
   out.zigzag(record.claim_until_ms);
   out.zigzag(record.evicted_ms);
+  out.zigzag(record.resized_ms);
   out.zigzag(record.saved_ms);
   out.varint(record.excluded.size());
   for (const model::NodeId node : record.excluded) {

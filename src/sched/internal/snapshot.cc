@@ -57,6 +57,7 @@ void encode_record(BinaryWriter& out, const JobRecord& record) {
   }
   out.zigzag(record.claim_until_ms);
   out.zigzag(record.evicted_ms);
+  out.zigzag(record.resized_ms);
   out.zigzag(record.saved_ms);
   encode_hold(out, record);
   out.boolean(record.granted != nullptr);
@@ -98,7 +99,7 @@ void decode_attempt_fields(FieldReader& in, JobRecord& record) {
   for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
     record.exited.push_back(in.raw().boolean() ? 1 : 0);
   }
-  const std::uint64_t stop = in.bounded(1 + static_cast<std::uint64_t>(StopReason::kStartDeadline));
+  const std::uint64_t stop = in.bounded(1 + static_cast<std::uint64_t>(StopReason::kMoved));
   if (stop > 0) {
     record.stop = static_cast<StopReason>(stop - 1);
   }
@@ -119,6 +120,7 @@ void decode_claim_fields(FieldReader& in, JobRecord& record) {
   }
   record.claim_until_ms = in.raw().zigzag();
   record.evicted_ms = in.raw().zigzag();
+  record.resized_ms = in.format() >= 6 ? in.raw().zigzag() : 0;
   record.saved_ms = in.raw().zigzag();
 }
 
@@ -203,10 +205,11 @@ bool makes_sense(const State& state, const JobRecord& record) {
   if (!request.id.is_valid() || state.jobs().contains(request.id) || !state.queues().contains(request.queue) ||
       !wrong_fields(request).empty() || !is_sane_time(record.submitted_ms) || !is_sane_time(record.not_before_ms) ||
       !is_sane_time(record.placed_ms) || !is_sane_time(record.started_ms) || !is_sane_time(record.claim_until_ms) ||
-      !is_sane_time(record.evicted_ms) || !is_sane_time(record.saved_ms)) {
+      !is_sane_time(record.evicted_ms) || !is_sane_time(record.resized_ms) || !is_sane_time(record.saved_ms)) {
     return false;
   }
-  if (record.claim && (record.state != model::JobState::kQueued || record.claim->placement.tasks.empty() ||
+  const bool can_claim = record.state == model::JobState::kQueued || record.granted != nullptr;
+  if (record.claim && (!can_claim || record.claim->placement.tasks.empty() ||
                        !place::exists_on(state.free_map(), record.claim->placement))) {
     return false;
   }

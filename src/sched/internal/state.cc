@@ -18,6 +18,8 @@ struct State::Spot {
   bool is_live = false;    ///< Holds cards.
   bool is_ending = false;  ///< Holds cards, but not for long.
   bool is_yielding = false;
+  bool is_growable = false;
+  bool has_slot = false;  ///< Of its array: it holds cards or is sure of some.
   const Granted* occupied = nullptr;
   std::optional<TimeMs> timer = {};
   std::optional<TimeMs> protection = {};
@@ -290,6 +292,16 @@ void State::note_no_replacement(model::JobId id) {
   kept_.put(id, capacity_version_);
 }
 
+void State::note_no_growth(model::JobId id) {
+  growable_.put(id, capacity_version_);
+}
+
+// One that never saved would begin again.
+bool is_growable(const JobRecord& record) {
+  return record.state == model::JobState::kRunning && record.saved_ms > 0 && record.request().is_preemptible &&
+         !record.is_ending() && record.granted->placement.tasks.size() < record.request().max_nodes;
+}
+
 State::Spot State::spot_of(const JobRecord& record) const {
   return {.is_pending = record.state == model::JobState::kQueued && record.claim == nullptr && record.kept == nullptr &&
                         record.not_before_ms <= now_ms_ && dependencies_met(*this, record.request()),
@@ -297,6 +309,8 @@ State::Spot State::spot_of(const JobRecord& record) const {
           .is_live = record.granted != nullptr,
           .is_ending = record.is_ending(),
           .is_yielding = record.granted != nullptr && record.yields && !record.is_ending(),
+          .is_growable = is_growable(record),
+          .has_slot = record.occupied() != nullptr || record.claim != nullptr,
           .occupied = record.occupied(),
           .timer = timer_of(policy_, record, now_ms_),
           .protection = protection_of(policy_, record, now_ms_)};
@@ -355,10 +369,17 @@ void State::move_indexes(const JobRecord* before, const JobRecord* after) {
   } else if (!old_spot.is_yielding && new_spot.is_yielding) {
     yielding_.put(after->id(), {});
   }
+  if (old_spot.is_growable && !new_spot.is_growable) {
+    growable_.erase(before->id());
+  } else if (new_spot.is_growable && (!old_spot.is_growable || before->saved_ms != after->saved_ms)) {
+    growable_.put(after->id(), 0);
+  }
   index_waiting_rights(before, after);
   if (old_spot.occupied != new_spot.occupied) {
     charge(before == nullptr ? *after : *before, old_spot.occupied, new_spot.occupied);
   }
+  count_in_group((after == nullptr ? before : after)->request().group,
+                 (new_spot.has_slot ? 1 : 0) - (old_spot.has_slot ? 1 : 0));
   if (old_claim != new_claim && new_claim != nullptr) set_claim(*after, true);
   if (moves_holds) take_holds();
   // What is ending counts as free for whoever may take cards from others.
@@ -395,8 +416,8 @@ void State::index_dependencies(const JobRecord& record, bool is_in) {
   }
 }
 
-// Cards, use over time and array slots of an attempt or of what is kept after it: what it had is given back, what it
-// has is taken. In one go, so that what it keeps does not pass through the hands of those who wait.
+// Cards and use over time of an attempt or of what is kept after it: what it had is given back, what it has is taken.
+// In one go, so that what it keeps does not pass through the hands of those who wait.
 void State::charge(const JobRecord& record, const Granted* had, const Granted* has) {
   const JobRequest& request = record.request();
   ++plan_version_;
@@ -416,7 +437,6 @@ void State::charge(const JobRecord& record, const Granted* had, const Granted* h
     }
     rehash_queue(*queue);
   }
-  count_in_group(request.group, (has != nullptr ? 1 : 0) - (had != nullptr ? 1 : 0));
 }
 
 void State::count_in_group(model::JobId group, int sign) {

@@ -70,9 +70,11 @@ struct JobRecord {
   std::uint32_t counted_restarts = 0;
   std::uint32_t infrastructure_in_row = 0;
   bool is_cancelled = false;
-  std::shared_ptr<const Granted> claim = {};  ///< Cards that are being freed for it, while it waits.
+  /// Cards that are being freed for it, while it waits or while the attempt is stopped that it goes on from.
+  std::shared_ptr<const Granted> claim = {};
   TimeMs claim_until_ms = 0;
   TimeMs evicted_ms = 0;                        ///< Last; 0: never.
+  TimeMs resized_ms = 0;                        ///< Last stopped to go on with more tasks or elsewhere; 0: never.
   std::vector<model::NodeId> excluded = {};     ///< Where it does not go again, ascending.
   std::shared_ptr<const Kept> kept = {};        ///< Only while it is queued.
   std::shared_ptr<const Booking> booking = {};  ///< Same.
@@ -102,6 +104,11 @@ struct JobRecord {
   bool is_ending() const { return granted != nullptr && (stop.has_value() || alive() == 0); }
   /// What it keeps from others; nullptr: nothing.
   const Granted* occupied() const { return granted ? granted.get() : kept ? &kept->granted : nullptr; }
+  /// What its queue is charged for: where it goes on counts at once, the larger of both.
+  const Granted* charged() const {
+    const Granted* held = occupied();
+    return held == nullptr || (claim != nullptr && claim->milli_cards > held->milli_cards) ? claim.get() : held;
+  }
   bool is_waiting() const { return state == model::JobState::kQueued || state == model::JobState::kBlocked; }
 };
 
@@ -203,6 +210,9 @@ class State {
   const CowSet<model::JobId>& live() const { return live_; }
   /// Jobs that hold cards and make room for promised ones.
   const CowSet<model::JobId>& yielding() const { return yielding_; }
+  /// Running gangs that could go on with more tasks from their last checkpoint -> capacity version at which there was
+  /// no room (0: not tried).
+  const CowMap<model::JobId, std::uint64_t>& growable() const { return growable_; }
   /// In id order. A part is claimed in free_map().
   const std::vector<Hold>& holds() const { return holds_; }
   /// Everything that the job claims is free now.
@@ -266,6 +276,7 @@ class State {
   void note_no_fit(const ClassKey& key);
   void note_no_plan(const ClassKey& key);
   void note_no_replacement(model::JobId id);
+  void note_no_growth(model::JobId id);
   void note_booking_checked(model::JobId id, std::vector<model::NodeId> without);
   /// The scheduler's class of a job; changes when the tags that others avoid change.
   ClassKey class_of(const JobRecord& record) const;
@@ -333,6 +344,7 @@ class State {
   std::uint64_t plan_version_ = 1;
   CowSet<model::JobId> live_;
   CowSet<model::JobId> yielding_;
+  CowMap<model::JobId, std::uint64_t> growable_;
   std::shared_ptr<const fairshare::Tree> tree_;
   std::shared_ptr<const fairshare::Decay> decay_;
   fairshare::CardSums declared_cards_;

@@ -82,7 +82,8 @@ Decision verdict_of(const Policy& policy, const JobRecord& record, TimeMs now_ms
         fmt::format("reached its time limit of {}", format_duration_ms(record.request().time_limit_ms));
     return charged(policy, record, failed(record, model::ExitClass::kTimeLimit, record.stopped_code, reason), now_ms);
   }
-  if (record.stop == StopReason::kPreempted) {
+  if (record.stop == StopReason::kPreempted || record.stop == StopReason::kResized ||
+      record.stop == StopReason::kMoved) {
     return Requeue{.job = record.id(), .because = model::ExitClass::kPreempted, .not_before_ms = now_ms};
   }
   if (record.stop == StopReason::kStartDeadline) {

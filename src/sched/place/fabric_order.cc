@@ -163,11 +163,11 @@ std::optional<std::uint32_t> FabricOrder::domain_around(std::uint32_t order, std
                                                         std::size_t level) const {
   const std::size_t at = level_index(level);
   const ChipOrder& all = all_nodes();
-  const Domain& domain = all.levels[at][all.domains[at][rank(node)]];
+  const Domain& domain = all.levels[at][all.domains[at][position(node)]];
   const ChipOrder& wanted = orders_[order];
   const auto first = std::partition_point(wanted.groups.begin(), wanted.groups.end(),
-                                          [&](GroupRef group) { return rank(group.node) < domain.begin; });
-  if (first == wanted.groups.end() || rank(first->node) >= domain.end) {
+                                          [&](GroupRef group) { return position(group.node) < domain.begin; });
+  if (first == wanted.groups.end() || position(first->node) >= domain.end) {
     return std::nullopt;
   }
   return wanted.domains[at][static_cast<std::size_t>(first - wanted.groups.begin())];
@@ -176,7 +176,7 @@ std::optional<std::uint32_t> FabricOrder::domain_around(std::uint32_t order, std
 std::vector<std::uint32_t> FabricOrder::nodes_around(std::uint32_t node, std::size_t level) const {
   const std::size_t at = level_index(level);
   const ChipOrder& all = all_nodes();
-  const Domain& domain = all.levels[at][all.domains[at][rank(node)]];
+  const Domain& domain = all.levels[at][all.domains[at][position(node)]];
   std::vector<std::uint32_t> nodes;
   nodes.reserve(domain.end - domain.begin);
   for (std::uint32_t i = domain.begin; i < domain.end; ++i) {
@@ -189,7 +189,7 @@ std::size_t FabricOrder::common_level(std::span<const std::uint32_t> nodes) cons
   const ChipOrder& all = all_nodes();
   std::size_t level = 1;
   while (level <= level_count_ && std::any_of(nodes.begin(), nodes.end(), [&](std::uint32_t node) {
-           return all.domains[level - 1][rank(node)] != all.domains[level - 1][rank(nodes.front())];
+           return all.domains[level - 1][position(node)] != all.domains[level - 1][position(nodes.front())];
          })) {
     ++level;
   }

@@ -69,13 +69,14 @@ class FabricOrder {
   std::size_t common_level(std::span<const std::uint32_t> nodes) const;
   /// nullopt if no node is in a pool of that name.
   std::optional<PoolIndex> find_pool(std::string_view name) const;
+  /// Where a node, by the map's index, stands among all nodes.
+  std::uint32_t position(std::uint32_t node) const { return places_[first_place_[node]][0].position; }
   /// Levels between node and the whole cluster; 1 = leaves only.
   std::size_t level_count() const { return level_count_; }
   /// The order of tasks without cards: every node has a group for those. There must be a node.
   const ChipOrder& all_nodes() const { return orders_[find(kNoChip, kNoPool)]; }
 
  private:
-  std::uint32_t rank(std::uint32_t node) const { return places_[first_place_[node]][0].position; }
   std::size_t level_index(std::size_t level) const { return std::min(level, level_count_ + 1) - 1; }
 
   std::vector<ChipOrder> orders_;

@@ -116,7 +116,8 @@ std::vector<Candidate> Ground::candidates_for(const JobRecord& job, std::string_
   };
   for (const Stoppable& victim : stoppable_) {
     if (is_covered(victim)) {
-      candidates.push_back({.record = victim.record, .lost = lost_work(state_, *victim.record)});
+      candidates.push_back(
+          {.record = victim.record, .part = victim.record->granted, .lost = lost_work(state_, *victim.record)});
     }
   }
   return candidates;
@@ -127,7 +128,7 @@ std::vector<Candidate> yielding_candidates(const State& state, const JobRecord& 
   for (const auto& [id, nothing] : state.yielding()) {
     const JobRecord* record = state.jobs().find(id);
     if (may_be_stopped(state, *record) && internal::yields_to(*record, job)) {
-      candidates.push_back({.record = record, .lost = lost_work(state, *record)});
+      candidates.push_back({.record = record, .part = record->granted, .lost = lost_work(state, *record)});
     }
   }
   return candidates;

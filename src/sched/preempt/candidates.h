@@ -14,6 +14,7 @@ namespace busbar::sched::preempt {
 /// A job that may be stopped, and what that would cost.
 struct Candidate {
   const internal::JobRecord* record = nullptr;
+  std::shared_ptr<const internal::Granted> part = {};  ///< What it gives up: all that it has, or what it can spare.
   std::int64_t lost = 0;  ///< Milli-cards x ms since its last checkpoint, capped by how often it says that it saves.
 };
 
@@ -34,7 +35,7 @@ class Ground {
   /// In whole cards and parts of cards, of usable nodes.
   std::int64_t free_milli(place::ChipIndex chip);
 
-  /// Whom `job` may stop for a gang of `milli` milli-cards of `chip`, in id order.
+  /// Whom `job` may stop for a gang of `milli` milli-cards of `chip`, in id order; they give up all that they have.
   std::vector<Candidate> candidates_for(const internal::JobRecord& job, std::string_view chip, std::int64_t milli);
 
  private:

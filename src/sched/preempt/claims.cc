@@ -17,9 +17,9 @@ namespace {
 using internal::JobRecord;
 using internal::State;
 
-std::vector<std::uint64_t> numbers_of(const std::vector<model::JobId>& jobs) {
+std::vector<std::uint64_t> numbers_of(const std::vector<Plan::Victim>& victims) {
   std::vector<std::uint64_t> numbers;
-  for (const model::JobId job : jobs) numbers.push_back(job.value);
+  for (const Plan::Victim& victim : victims) numbers.push_back(victim.job.value);
   return numbers;
 }
 
@@ -87,10 +87,19 @@ void carry_out(internal::DecisionLog& log, const JobRecord& job, const Plan& pla
                  .placement = plan.placement,
                  .until_ms = state.now_ms() + state.policy().claim_timeout_ms,
                  .reason = claim_reason(plan)});
-  for (const model::JobId id : plan.victims) {
-    const JobRecord& victim = *state.jobs().find(id);
-    log.emit(Stop{
-        .attempt = victim.attempt_id(), .reason = StopReason::kPreempted, .detail = stop_detail(preemptor, victim)});
+  for (const Plan::Victim& entry : plan.victims) {
+    const JobRecord victim = *state.jobs().find(entry.job);
+    std::string detail = stop_detail(preemptor, victim);
+    if (entry.goes_on.has_value()) {
+      const std::string sizes =
+          fmt::format("{} of {} tasks", entry.goes_on->tasks.size(), victim.granted->placement.tasks.size());
+      detail += "; goes on with " + sizes;
+      log.emit(Claim{.job = entry.job,
+                     .placement = *entry.goes_on,
+                     .until_ms = state.now_ms() + state.policy().claim_timeout_ms,
+                     .reason = "goes on with " + sizes});
+    }
+    log.emit(Stop{.attempt = victim.attempt_id(), .reason = StopReason::kPreempted, .detail = std::move(detail)});
   }
 }
 
@@ -104,7 +113,7 @@ void settle_claims(internal::DecisionLog& log) {
     const JobRecord& job = *state.jobs().find(id);
     if (!can_be_kept(state, job)) {
       log.emit(Claim{.job = id, .reason = "its cards are out of service, or its queue has no room any more"});
-    } else if (is_in_quota_now(state, job) && state.can_start_claim(id)) {
+    } else if (job.state == model::JobState::kQueued && is_in_quota_now(state, job) && state.can_start_claim(id)) {
       log.emit(Place{.attempt = {.job = id, .number = job.attempt + 1},
                      .placement = job.claim->placement,
                      .reason = job.claim->reason});

@@ -5,6 +5,8 @@
 #include <set>
 #include <tuple>
 
+#include "sched/elastic/growth.h"
+#include "sched/elastic/shrink.h"
 #include "sched/gang/affinity.h"
 #include "sched/place/placer.h"
 #include "sched/preempt/candidates.h"
@@ -25,13 +27,13 @@ class Trial {
   Trial(State& state, const JobRecord& job, Ground& ground)
       : state_(state), job_(job), map_(ground.map()), freed_(ground.freed()) {}
 
-  void take(const JobRecord& victim) {
-    map_.release(victim.granted->placement);
-    freed_.add(state_, victim);
+  void take(const Candidate& victim) {
+    map_.release(victim.part->placement);
+    freed_.add(state_, victim.record->request(), *victim.part);
   }
-  void put_back(const JobRecord& victim) {
-    map_.claim(victim.granted->placement);
-    freed_.remove(state_, victim);
+  void put_back(const Candidate& victim) {
+    map_.claim(victim.part->placement);
+    freed_.remove(state_, victim.record->request(), *victim.part);
   }
 
   /// The smallest gang that the job accepts fits, by quota and on the nodes.
@@ -97,9 +99,9 @@ class Search {
 
  private:
   bool fits(const std::vector<std::size_t>& members) {
-    for (const std::size_t i : members) trial_.take(*candidates_[i].record);
+    for (const std::size_t i : members) trial_.take(candidates_[i]);
     const bool fits = trial_.fits(need_);
-    for (const std::size_t i : members) trial_.put_back(*candidates_[i].record);
+    for (const std::size_t i : members) trial_.put_back(candidates_[i]);
     return fits;
   }
 
@@ -110,8 +112,7 @@ class Search {
   }
 
   std::int64_t cards_of(const Candidate& candidate) const {
-    const internal::Granted& granted = *candidate.record->granted;
-    return trial_.is_of(granted, need_.task.chip) ? granted.milli_cards : 0;
+    return trial_.is_of(*candidate.part, need_.task.chip) ? candidate.part->milli_cards : 0;
   }
   std::int64_t cards_of_all() const {
     return std::accumulate(candidates_.begin(), candidates_.end(), std::int64_t{0},
@@ -176,18 +177,18 @@ class Search {
   }
 
   Choice without_spare(std::vector<std::size_t> members) {
-    for (const std::size_t i : members) trial_.take(*candidates_[i].record);
+    for (const std::size_t i : members) trial_.take(candidates_[i]);
     Choice choice;
     for (std::size_t at = members.size(); at-- > 0;) {
       const Candidate& candidate = candidates_[members[at]];
-      trial_.put_back(*candidate.record);
+      trial_.put_back(candidate);
       if (!trial_.fits(need_)) {
-        trial_.take(*candidate.record);
+        trial_.take(candidate);
         choice.members.push_back(members[at]);
         choice.lost += candidate.lost;
       }
     }
-    for (const std::size_t i : choice.members) trial_.put_back(*candidates_[i].record);
+    for (const std::size_t i : choice.members) trial_.put_back(candidates_[i]);
     std::sort(choice.members.begin(), choice.members.end());
     return choice;
   }
@@ -202,12 +203,13 @@ Plan make_plan(Trial& trial, const place::GangNeed& need, const std::vector<Cand
                const Choice& choice) {
   Plan plan = {.lost_card_ms = choice.lost};
   for (const std::size_t i : choice.members) {
-    plan.victims.push_back(candidates[i].record->id());
-    trial.take(*candidates[i].record);
+    plan.victims.push_back({.job = candidates[i].record->id()});
+    trial.take(candidates[i]);
   }
   plan.placement = trial.place(need)->placement;
-  for (const std::size_t i : choice.members) trial.put_back(*candidates[i].record);
-  std::sort(plan.victims.begin(), plan.victims.end());
+  for (const std::size_t i : choice.members) trial.put_back(candidates[i]);
+  std::sort(plan.victims.begin(), plan.victims.end(),
+            [](const Plan::Victim& a, const Plan::Victim& b) { return a.job < b.job; });
   return plan;
 }
 
@@ -236,24 +238,77 @@ bool may_preempt(const State& state, const JobRecord& job) {
 
 namespace {
 
+// The same jobs, as far as they can spare something.
+std::vector<Candidate> with_spare(const std::vector<Candidate>& candidates) {
+  std::vector<Candidate> spare;
+  for (const Candidate& candidate : candidates) {
+    if (auto part = elastic::spare_of(*candidate.record)) {
+      spare.push_back({.record = candidate.record, .part = std::move(part), .lost = candidate.lost});
+    }
+  }
+  return spare;
+}
+
+// Whoever can goes on with what the plan leaves of it.
+void keep_parts(State& state, const JobRecord& job, Ground& ground, Plan& plan) {
+  const auto is_rigid = [&](const Plan::Victim& victim) {
+    return elastic::spare_of(*state.jobs().find(victim.job)) == nullptr;
+  };
+  if (std::all_of(plan.victims.begin(), plan.victims.end(), is_rigid)) {
+    return;
+  }
+  place::FreeMap map = ground.map();
+  fairshare::Freed freed = ground.freed();
+  for (const Plan::Victim& victim : plan.victims) {
+    const JobRecord& record = *state.jobs().find(victim.job);
+    map.release(record.granted->placement);
+    freed.add(state, record);
+  }
+  map.claim(plan.placement);
+  freed.remove(state, job.request(), *internal::make_granted(plan.placement, {}));
+  for (Plan::Victim& victim : plan.victims) {
+    const JobRecord& record = *state.jobs().find(victim.job);
+    if (!elastic::is_near_promised(state, record.granted->placement)) {
+      victim.goes_on = elastic::keep_part(state, record, map, freed);
+    }
+  }
+}
+
 /// The best over the alternatives that the job accepts; `candidates_of(need)` may be stopped for it.
 template <class CandidatesOf>
 std::optional<Plan> cheapest_plan(State& state, const JobRecord& job, Ground& ground, const Filter& allowed,
                                   CandidatesOf candidates_of) {
   Trial trial(state, job, ground);
   std::optional<Plan> best;
+  std::optional<Plan> gentle;  // Everybody goes on.
   for (place::GangNeed need : place::needs_of(job.request(), state.free_map())) {
     need.max_tasks = need.min_tasks;
     need.allowed = allowed;
-    Search search(trial, need, candidates_of(need), ground.free_milli(need.task.chip));
-    const std::optional<Choice> choice = search.run();
-    if (!choice.has_value()) {
-      continue;
+    const auto look = [&](std::vector<Candidate> candidates, std::optional<Plan>& cheapest) {
+      Search search(trial, need, std::move(candidates), ground.free_milli(need.task.chip));
+      const std::optional<Choice> choice = search.run();
+      if (!choice.has_value()) {
+        return;
+      }
+      Plan plan = make_plan(trial, need, search.candidates(), *choice);
+      if (!cheapest.has_value() || is_better(plan, *cheapest)) {
+        cheapest = std::move(plan);
+      }
+    };
+    std::vector<Candidate> candidates = candidates_of(need);
+    std::vector<Candidate> spare = with_spare(candidates);
+    if (!spare.empty()) {
+      look(std::move(spare), gentle);
     }
-    Plan plan = make_plan(trial, need, search.candidates(), *choice);
-    if (!best.has_value() || is_better(plan, *best)) {
-      best = std::move(plan);
+    if (!gentle.has_value()) {
+      look(std::move(candidates), best);
     }
+  }
+  if (gentle.has_value()) {
+    best = std::move(gentle);
+  }
+  if (best.has_value()) {
+    keep_parts(state, job, ground, *best);
   }
   return best;
 }

@@ -13,12 +13,17 @@ namespace busbar::sched::preempt {
 
 /// Whom to stop so that a waiting job starts, and where it will.
 struct Plan {
-  std::vector<model::JobId> victims = {};  ///< In id order; empty if jobs that are ending already leave enough.
+  struct Victim {
+    model::JobId job = {};
+    std::optional<model::Placement> goes_on = {};  ///< With fewer tasks, as soon as it has stopped.
+  };
+  std::vector<Victim> victims = {};  ///< In id order; empty if jobs that are ending already leave enough.
   model::Placement placement = {};
   std::int64_t lost_card_ms = 0;  ///< Milli-cards x ms of work that is not saved.
 };
 
-/// The cheapest plan for a waiting job that does not fit now: least work lost, then fewest jobs. Whole gangs only.
+/// The cheapest plan for a waiting job that does not fit now: least work lost, then fewest jobs. Whole gangs only, but
+/// first it is tried whether elastic ones can spare enough; a victim that can goes on with what the job does not need.
 /// Every victim is needed: without any one of them the job would not start. nullopt: nothing that it is entitled to
 /// helps.
 ///

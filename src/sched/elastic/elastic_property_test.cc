@@ -1,0 +1,192 @@
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "sched/random_stream.h"
+#include "sched/test_cluster.h"
+
+namespace busbar::sched {
+namespace {
+
+using testing::Dice;
+using testing::Host;
+using testing::kMinute;
+
+/// A small crowded cluster without failures, where most gangs are elastic and save often.
+class ElasticCrowd {
+ public:
+  explicit ElasticCrowd(std::uint64_t seed) : dice_(seed), host_(make_nodes(dice_), make_policy(dice_)) {
+    has_limits_ = dice_.chance(50);
+    if (has_limits_) {
+      host_.send(QueueChanged{.queue = {.name = "a", .guarantee = {{amount()}, {}}, .limit = {{6000 + amount()}, {}}}});
+      host_.send(QueueChanged{.queue = {.name = "b", .guarantee = {{amount()}, {}}}});
+    } else {
+      host_.send(QueueChanged{.queue = {.name = "a"}});
+      host_.send(QueueChanged{.queue = {.name = "b"}});
+    }
+  }
+
+  void run(int events) {
+    for (int i = 0; i < events; ++i) {
+      const EventBody body = next();
+      note(body, host_.send(body));
+    }
+  }
+  int grown() const { return grown_; }
+  int shrunk() const { return shrunk_; }
+
+ private:
+  static std::vector<model::Node> make_nodes(Dice& dice) {
+    return testing::cluster()
+        .leaves(1 + static_cast<int>(dice.roll(2)))
+        .nodes(1 + static_cast<int>(dice.roll(3)))
+        .cards(1 + static_cast<int>(dice.roll(3)))
+        .build();
+  }
+  static Policy make_policy(Dice& dice) {
+    Policy policy;
+    policy.claim_timeout_ms = policy.start_deadline_ms = std::int64_t{365} * 86'400'000;
+    policy.eviction_interval_ms = dice.chance(50) ? 10 * kMinute : policy.eviction_interval_ms;
+    policy.restart_cost_ms = dice.chance(50) ? 0 : kMinute;
+    policy.may_backfill_yield = dice.chance(30);
+    return policy;
+  }
+  std::int64_t amount() { return static_cast<std::int64_t>(1 + dice_.roll(6)) * 1000; }
+
+  JobRequest make_job() {
+    JobRequest request = testing::job(next_job_++, static_cast<std::uint32_t>(1 + dice_.roll(2)),
+                                      dice_.chance(20) ? 500 : 1000 * (1 + static_cast<std::int64_t>(dice_.roll(2))));
+    request.max_nodes = request.min_nodes + static_cast<std::uint32_t>(dice_.roll(4));
+    if (dice_.chance(20)) {
+      request.sizes = {request.min_nodes};
+      if (request.max_nodes > request.min_nodes) request.sizes.push_back(request.max_nodes);
+    }
+    request.max_tasks_per_node = static_cast<std::uint32_t>(dice_.roll(3));
+    request.queue = dice_.chance(50) ? "a" : "b";
+    request.priority = static_cast<std::int32_t>(dice_.roll(3));
+    request.time_limit_ms = dice_.chance(30) ? static_cast<std::int64_t>(1 + dice_.roll(300)) * kMinute : 0;
+    if (dice_.chance(20)) {
+      request.topology = {.mode = model::TopologyRequest::Mode::kRequired, .level = "leaf"};
+    }
+    return request;
+  }
+
+  EventBody next() {
+    host_.now_ms += static_cast<TimeMs>(dice_.roll(8 * kMinute));
+    std::vector<model::JobId> live;
+    for (const model::JobId id : host_.core.jobs()) {
+      if (host_.holds_cards(id.value)) live.push_back(id);
+    }
+    if (live.empty() || dice_.chance(live.size() > 3 ? 10 : 30)) {
+      return JobSubmitted{.job = make_job()};
+    }
+    const JobView view = *host_.core.find_job(live[dice_.roll(live.size())]);
+    if (over_.contains(view.attempt)) return GangGone{.attempt = view.attempt};
+    switch (view.state) {
+      case model::JobState::kStarting:
+        return GangStarted{.attempt = view.attempt};
+      case model::JobState::kStopping:
+        return GangGone{.attempt = view.attempt};
+      default:
+        break;
+    }
+    if (dice_.chance(75)) return CheckpointReached{.attempt = view.attempt};
+    if (dice_.chance(20)) return JobCancelled{.job = view.request.id};
+    over_.insert(view.attempt);
+    return TaskExited{.task = {.attempt = view.attempt}, .ends_gang = true};
+  }
+
+  // Who is stopped to go on elsewhere, or for whom others are, starts on what was claimed, in the step in which the
+  // last of it comes free, unless who is ending counts for the limit still.
+  void note(const EventBody& body, const std::vector<Decision>& decisions) {
+    if (const JobCancelled* cancelled = std::get_if<JobCancelled>(&body)) claims_.erase(cancelled->job);
+    for (const Decision& decision : decisions) {
+      if (const Claim* claim = std::get_if<Claim>(&decision)) {
+        RC_ASSERT(!claim->placement.tasks.empty());
+        claims_[claim->job] = claim->placement;
+      } else if (const Stop* stop = std::get_if<Stop>(&decision)) {
+        check_stop(*stop);
+      } else if (const Place* place = std::get_if<Place>(&decision)) {
+        if (const auto claimed = claims_.find(place->attempt.job); claimed != claims_.end()) {
+          RC_ASSERT(place->placement == claimed->second);
+          claims_.erase(claimed);
+        }
+      }
+    }
+    for (const auto& [job, claim] : claims_) {
+      RC_ASSERT(host_.core.find_job(job)->claim == claim);
+      RC_ASSERT(has_limits_ || !is_free(claim));
+    }
+  }
+
+  void check_stop(const Stop& stop) {
+    const JobView view = *host_.core.find_job(stop.attempt.job);
+    const auto claim = claims_.find(stop.attempt.job);
+    const std::size_t had = view.placement->tasks.size();
+    if (stop.reason == StopReason::kResized) {
+      RC_ASSERT(claim != claims_.end());
+      RC_ASSERT(claim->second.tasks.size() > had);
+      ++grown_;
+    } else if (claim != claims_.end()) {
+      RC_ASSERT(stop.reason == StopReason::kPreempted);
+      RC_ASSERT(claim->second.tasks.size() < had);
+      ++shrunk_;
+    }
+    if (claim != claims_.end()) {
+      const auto& sizes = view.request.sizes;
+      const auto size = static_cast<std::uint32_t>(claim->second.tasks.size());
+      RC_ASSERT(size >= view.request.min_nodes && size <= view.request.max_nodes);
+      RC_ASSERT(sizes.empty() || std::find(sizes.begin(), sizes.end(), size) != sizes.end());
+    }
+  }
+
+  // No attempt that is there still has any of its cards.
+  bool is_free(const model::Placement& claim) const {
+    for (const model::JobId id : host_.core.jobs()) {
+      const JobView view = *host_.core.find_job(id);
+      if (!view.placement.has_value()) continue;
+      for (const model::TaskPlacement& theirs : view.placement->tasks) {
+        for (const model::TaskPlacement& mine : claim.tasks) {
+          if (theirs.node == mine.node &&
+              std::find_first_of(theirs.cards.begin(), theirs.cards.end(), mine.cards.begin(), mine.cards.end()) !=
+                  theirs.cards.end()) {
+            return false;
+          }
+        }
+      }
+    }
+    return true;
+  }
+
+  Dice dice_;
+  Host host_;
+  std::uint64_t next_job_ = 1;
+  std::map<model::JobId, model::Placement> claims_;
+  std::set<model::AttemptId> over_;
+  bool has_limits_ = false;
+  int grown_ = 0;
+  int shrunk_ = 0;
+};
+
+RC_GTEST_PROP(ElasticProperty, WhoIsStoppedToGoOnGoesOnWhereItWasTold, (std::uint64_t seed)) {
+  ElasticCrowd(seed).run(150);
+}
+
+TEST(ElasticProperty, GangsGrowAndShrink) {
+  int grown = 0;
+  int shrunk = 0;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    ElasticCrowd crowd(seed);
+    crowd.run(150);
+    grown += crowd.grown();
+    shrunk += crowd.shrunk();
+  }
+  EXPECT_GT(grown, 20) << "else the property above says little";
+  EXPECT_GT(shrunk, 20);
+}
+
+}  // namespace
+}  // namespace busbar::sched
