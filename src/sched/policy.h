@@ -33,6 +33,9 @@ struct Policy {
   /// What a restart is reckoned to cost a job beside the work since its last checkpoint, when it is asked whether a
   /// stop for its own good pays.
   std::int64_t restart_cost_ms = 60'000;
+  /// Jobs that are stopped in an hour of the clock to go on elsewhere, so that one that waits finds its cards side by
+  /// side; 0: none.
+  std::uint32_t max_moves_per_hour = 0;
   /// How long a gang that lost a node to the platform keeps the cards of its other tasks while a replacement is sought.
   std::int64_t hold_ms = 30'000;
   /// Waiting jobs that are promised a start at a time, one a queue at most.

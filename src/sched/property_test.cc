@@ -24,7 +24,7 @@ Event joined(model::Node node) {
 
 // Half of the worlds are such that gangs grow often.
 Policy policy_of(std::uint64_t seed) {
-  return seed % 2 == 0 ? Policy{} : Policy{.eviction_interval_ms = 1'000, .restart_cost_ms = 0, .max_reservations = 1};
+  return seed % 2 == 0 ? Policy{} : Policy{.eviction_interval_ms = 1'000, .restart_cost_ms = 0, .max_moves_per_hour = 5};
 }
 
 /// One core under a random stream; every decision is checked when it is made.
@@ -242,7 +242,8 @@ TEST(RandomStream, ReachesEveryKindOfDecision) {
   EXPECT_EQ(seen.size(), std::variant_size_v<Decision>);
   EXPECT_GT(seen[0], 200) << "places";
   for (const StopReason reason : {StopReason::kCancelled, StopReason::kTimeLimit, StopReason::kTaskFailed,
-                                  StopReason::kLeaderDone, StopReason::kNodeLost, StopReason::kResized}) {
+                                  StopReason::kLeaderDone, StopReason::kNodeLost, StopReason::kResized,
+                                  StopReason::kMoved}) {
     EXPECT_GT(stops[reason], 0) << static_cast<int>(reason);
   }
 }

@@ -69,6 +69,13 @@ std::vector<Decision> Host::send(EventBody body) {
   return *std::move(decisions);
 }
 
+void Host::run(JobRequest request) {
+  const std::uint64_t id = request.id.value;
+  submit(std::move(request));
+  ASSERT_TRUE(holds_cards(id)) << "job " << id << " found no cards";
+  start(id);
+}
+
 void Host::start(std::uint64_t id) {
   send(GangReady{.attempt = attempt(id)});
   send(GangStarted{.attempt = attempt(id)});

@@ -82,6 +82,8 @@ class Host {
   std::vector<Decision> cancel(std::uint64_t id) { return send(JobCancelled{.job = {id}}); }
   /// GangReady and GangStarted of the current attempt.
   void start(std::uint64_t id);
+  /// Submits a job that must be placed at once, and starts it.
+  void run(JobRequest request);
   std::vector<Decision> exit_task(std::uint64_t id, std::uint32_t rank, std::int32_t code,
                                   model::ExitClass exit_class = model::ExitClass::kUser, bool ends_gang = false);
   std::vector<Decision> gone(std::uint64_t id) { return send(GangGone{.attempt = attempt(id)}); }

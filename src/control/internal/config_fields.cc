@@ -258,6 +258,12 @@ std::vector<ConfigField> make_fields() {
               "whether it pays to stop it so that it goes on with more nodes.",
        .member = &Config::sched_restart_cost_ms,
        .max = 366 * kDayMs},
+      {.key = "sched_max_moves",
+       .type = kInteger,
+       .doc = "Jobs that are stopped in an hour to go on elsewhere from their last checkpoint, so that a waiting job "
+              "finds its cards side by side; 0: none.",
+       .member = &Config::sched_max_moves,
+       .max = 10'000},
       {.key = "sched_half_life",
        .type = kDuration,
        .doc = "What a queue used this long ago counts half in its share.",

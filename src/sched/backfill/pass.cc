@@ -15,6 +15,7 @@
 #include "sched/gang/swap.h"
 #include "sched/place/feasible.h"
 #include "sched/place/placer.h"
+#include "sched/preempt/moves.h"
 #include "sched/preempt/plan.h"
 
 namespace busbar::sched::backfill {
@@ -59,6 +60,7 @@ class Pass {
   void enlarge_placed();
   void grow_running();
   void take_yielded();
+  void make_room();
   std::optional<Front> front_of(const ClassKey& key) const;
   /// By index of the leaf queue; heaps, the first job on top.
   std::vector<std::vector<Front>> fronts_by_queue() const;
@@ -162,13 +164,14 @@ Obstacle Pass::run(model::JobId watched) {
     order.charged(*leaf);
     if (heap.empty()) order.remove(*leaf);
   }
-  if (!state_.yielding().empty()) {
+  if (!state_.yielding().empty() || state_.moves_left() > 0) {
     (void)promises_.first();
   }
   enlarge_placed();
   grow_running();
   promises_.settle();
   take_yielded();
+  make_room();
   return {};
 }
 
@@ -232,6 +235,24 @@ void Pass::take_yielded() {
     const ClassKey key = state_.class_of(record);
     if (!state_.yielding().empty() && record.booking != nullptr && state_.pending().contains(key)) {
       (void)preempt_for(record, key);
+    }
+  }
+}
+
+// For those that are promised a start: enough may be free, only not side by side.
+void Pass::make_room() {
+  std::vector<model::JobId> promised;
+  for (const auto& [id, entry] : state_.booked()) {
+    promised.push_back(id);
+  }
+  for (const model::JobId id : promised) {
+    const JobRecord record = *state_.jobs().find(id);
+    const std::uint32_t left = state_.moves_left();
+    if (left == 0 || record.booking == nullptr) {
+      continue;
+    }
+    if (const auto plan = preempt::find_moves(state_, record, preempt::current_ground(state_, ground_), left)) {
+      preempt::carry_out(log_, record, *plan);
     }
   }
 }

@@ -25,12 +25,6 @@ std::size_t size_of(const Host& host, std::uint64_t id) {
   return host.nodes_of(id).size();
 }
 
-void run(Host& host, const JobRequest& request) {
-  host.submit(request);
-  ASSERT_TRUE(host.holds_cards(request.id.value));
-  host.start(request.id.value);
-}
-
 std::vector<Decision> save(Host& host, std::uint64_t id) {
   return host.send(CheckpointReached{.attempt = host.attempt(id)});
 }
@@ -43,7 +37,7 @@ TEST(Elastic, TakesAllThatItMayWhenNobodyElseWaits) {
 
 TEST(Elastic, StartsAtTheMinimumSoThatOthersStartToo) {
   Host host(cluster().nodes(4).build());
-  run(host, job(9, 4, 8000));
+  host.run(job(9, 4, 8000));
   host.submit(elastic(1, 1, 4));
   host.submit(job(2, 2, 8000));
   const auto decisions = host.succeed(9);
@@ -63,8 +57,8 @@ TEST(Elastic, StartsAtTheMinimumSoThatOthersStartToo) {
 /// Job 1 takes 1 to 4 of four nodes and runs on one for three hours beside job 9.
 Host beside_a_big_one(JobRequest request, Policy policy = {}) {
   Host host(cluster().nodes(4).build(), std::move(policy));
-  run(host, job(9, 3, 8000));
-  run(host, request);
+  host.run(job(9, 3, 8000));
+  host.run(request);
   EXPECT_EQ(size_of(host, 1), 1U);
   host.now_ms += 3 * kHour;
   return host;
@@ -102,9 +96,9 @@ TEST(Elastic, GrowsToASizeThatItAccepts) {
   JobRequest request = elastic(1, 1, 4);
   request.sizes = {1, 2, 4};
   Host host(cluster().nodes(4).build());
-  run(host, job(8, 1, 8000));
-  run(host, job(9, 2, 8000));
-  run(host, request);
+  host.run(job(8, 1, 8000));
+  host.run(job(9, 2, 8000));
+  host.run(request);
   host.now_ms += 3 * kHour;
   host.succeed(9);
   EXPECT_EQ(find<Claim>(save(host, 1))->placement.tasks.size(), 2U)
@@ -114,7 +108,7 @@ TEST(Elastic, GrowsToASizeThatItAccepts) {
 TEST(Elastic, GrowsOnceInAWhile) {
   Host host = beside_a_big_one(elastic(1, 1, 4));
   host.succeed(9);
-  run(host, job(3, 2, 8000));
+  host.run(job(3, 2, 8000));
   save(host, 1);
   host.gone(1);
   host.start(1);
@@ -128,8 +122,8 @@ TEST(Elastic, GrowsOnceInAWhile) {
 
 TEST(Elastic, LeavesWhatIsPromised) {
   Host host(cluster().nodes(4).build());
-  run(host, limited(job(9, 3, 8000), 10 * kHour));
-  run(host, elastic(1, 1, 2));
+  host.run(limited(job(9, 3, 8000), 10 * kHour));
+  host.run(elastic(1, 1, 2));
   host.submit(job(2, 3, 8000));
   host.now_ms += 3 * kHour;
   host.send(NodeJoined{.node = cluster().first_id(5).build().front()});
@@ -148,8 +142,8 @@ TEST(Elastic, StaysWithinItsQuota) {
 
 TEST(Elastic, GivesUpWhatItNeedsNotBeforeOthersStop) {
   Host host(cluster().nodes(4).build());
-  run(host, job(3, 1, 8000));
-  run(host, elastic(1, 1, 3));
+  host.run(job(3, 1, 8000));
+  host.run(elastic(1, 1, 3));
   EXPECT_EQ(size_of(host, 1), 3U);
   host.now_ms += kMinute;
   JobRequest urgent = job(2, 1, 8000);
@@ -169,7 +163,7 @@ TEST(Elastic, GivesUpWhatItNeedsNotBeforeOthersStop) {
 TEST(Elastic, AVictimGoesOnWithWhatIsLeftOfIt) {
   Host host(cluster().nodes(4).build());
   JobRequest request = elastic(1, 2, 4);
-  run(host, request);
+  host.run(request);
   EXPECT_EQ(size_of(host, 1), 4U);
   JobRequest urgent = job(2, 3, 8000);
   urgent.priority = 5;

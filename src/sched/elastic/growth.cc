@@ -91,10 +91,10 @@ std::optional<std::string> why_it_pays(const State& state, const JobRecord& reco
                      from, format_duration_ms(saved_ms), format_duration_ms(remaining_ms), format_duration_ms(cost_ms));
 }
 
-bool is_near_promised(State& state, const model::Placement& placement) {
+bool is_near_promised(State& state, const model::Placement& placement, model::JobId but) {
   std::vector<model::JobId> promised;
   for (const auto& [id, entry] : state.booked()) {
-    promised.push_back(id);
+    if (id != but) promised.push_back(id);
   }
   return std::any_of(promised.begin(), promised.end(), [&](model::JobId id) {
     const auto domain = state.booked_domain(id);

@@ -25,9 +25,9 @@ std::optional<Growth> find_growth(internal::State& state, const internal::JobRec
 std::optional<std::string> why_it_pays(const internal::State& state, const internal::JobRecord& record,
                                        const Growth& growth);
 
-/// Some of it is in a domain that is kept for a job that is promised a start: who goes on there ends later than was
-/// reckoned with.
-bool is_near_promised(internal::State& state, const model::Placement& placement);
+/// Some of it is in a domain that is kept for a job, other than `but`, that is promised a start: who goes on there ends
+/// later than was reckoned with.
+bool is_near_promised(internal::State& state, const model::Placement& placement, model::JobId but = {});
 
 /// It may be stopped for its own good: a good while after it started, was evicted or last resized.
 bool may_resize(const internal::State& state, const internal::JobRecord& record);

@@ -111,7 +111,7 @@ RC_GTEST_PROP(SwapProperty, KeepsTheGangWholeAndWhatItHeldInPlace, (std::uint64_
 
 TEST(SwapProperty, ReplacesTasks) {
   int swaps = 0;
-  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
     SwapWatch watch(seed);
     watch.run(200);
     swaps += watch.swaps();

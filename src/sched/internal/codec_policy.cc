@@ -52,6 +52,7 @@ void encode(BinaryWriter& out, const Policy& policy) {
   out.varint(policy.max_reservations);
   out.boolean(policy.may_backfill_yield);
   out.zigzag(policy.restart_cost_ms);
+  out.varint(policy.max_moves_per_hour);
   out.varint(policy.chip_weights.size());
   for (const auto& [chip, weight] : policy.chip_weights) {
     out.text(chip);
@@ -80,6 +81,7 @@ Policy decode_policy(FieldReader& in) {
     }
     if (in.format() >= 6) {
       policy.restart_cost_ms = in.raw().zigzag();
+      policy.max_moves_per_hour = in.number32();
     }
     policy.chip_weights.clear();
     for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {

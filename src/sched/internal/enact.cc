@@ -55,6 +55,7 @@ struct Enacter {
     } else if (d.reason == StopReason::kResized || d.reason == StopReason::kMoved) {
       record.resized_ms = std::max<TimeMs>(state.now_ms(), 1);
     }
+    if (d.reason == StopReason::kMoved) state.note_move();
     state.put_job(std::move(record));
   }
   void operator()(const Requeue& d) const {

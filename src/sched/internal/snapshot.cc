@@ -323,6 +323,8 @@ std::string encode_snapshot(const State& state) {
   }
   encode(out, state.experience());
   out.varint(state.finished_count());
+  out.zigzag(state.moves().hour);
+  out.varint(state.moves().count);
   out.varint(state.outcome_order().size());
   for (const auto& [sequence, id] : state.outcome_order()) {
     out.varint(sequence);
@@ -367,6 +369,10 @@ Result<State> decode_snapshot(std::string_view bytes) {
   }
   state.restore_experience(decode_experience(in));
   state.restore_finished_count(in.raw().varint());
+  if (in.format() >= 6) {
+    const std::int64_t hour = in.raw().zigzag();
+    state.restore_moves({.hour = hour, .count = in.number32()});
+  }
   for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
     const std::uint64_t sequence = in.raw().varint();
     const model::JobId id = {in.raw().varint()};

@@ -292,6 +292,22 @@ void State::note_no_replacement(model::JobId id) {
   kept_.put(id, capacity_version_);
 }
 
+namespace {
+
+constexpr std::int64_t kHourMs = 3'600'000;
+
+}  // namespace
+
+std::uint32_t State::moves_left() const {
+  const std::uint32_t made = moves_.hour == now_ms_ / kHourMs ? moves_.count : 0;
+  return policy_.max_moves_per_hour > made ? policy_.max_moves_per_hour - made : 0;
+}
+
+void State::note_move() {
+  const std::int64_t hour = now_ms_ / kHourMs;
+  moves_ = {.hour = hour, .count = moves_.hour == hour ? moves_.count + 1 : 1};
+}
+
 void State::note_no_growth(model::JobId id) {
   growable_.put(id, capacity_version_);
 }
@@ -456,6 +472,8 @@ std::uint64_t State::scalar_hash() const {
   encode(out, policy_);
   out.zigzag(now_ms_);
   out.varint(finished_count_);
+  out.zigzag(moves_.hour);
+  out.varint(moves_.count);
   return stable_hash64(out.bytes());
 }
 

@@ -142,6 +142,13 @@ struct RunTimes {
 };
 inline constexpr std::size_t kMaxRunTimes = 32;
 
+/// How many jobs were moved in one hour of the clock; a plain value, part of the hashed state.
+struct Moves {
+  std::int64_t hour = 0;
+  std::uint32_t count = 0;
+  friend bool operator==(const Moves&, const Moves&) = default;
+};
+
 /// Order among the jobs of one queue: higher priority, earlier submission, smaller id.
 struct PendingKey {
   std::int64_t negated_priority = 0;
@@ -200,6 +207,9 @@ class State {
   std::uint64_t finished_count() const { return finished_count_; }
   /// By queue.
   const CowMap<std::string, RunTimes>& run_times() const { return run_times_; }
+  const Moves& moves() const { return moves_; }
+  /// That may be moved still in this hour.
+  std::uint32_t moves_left() const;
   /// What submitted tasks looked like.
   const place::Experience& experience() const { return experience_; }
 
@@ -286,6 +296,9 @@ class State {
   void note_submission(const JobRequest& request);
   /// Of a snapshot.
   void restore_experience(place::Experience experience) { experience_ = std::move(experience); }
+  void note_move();
+  /// Of a snapshot.
+  void restore_moves(Moves moves) { moves_ = moves; }
   void restore_finished_count(std::uint64_t count) { finished_count_ = count; }
   /// Of a snapshot, once its jobs are there.
   void restore_history(const std::string& queue, const fairshare::History& history);
@@ -333,6 +346,7 @@ class State {
   CowMap<std::uint64_t, model::JobId> outcome_order_;
   CowMap<std::string, RunTimes> run_times_;
   std::uint64_t finished_count_ = 0;
+  Moves moves_;
   place::Experience experience_;
   std::uint64_t hash_sum_ = 0;
 

@@ -92,6 +92,14 @@ std::int64_t Ground::free_milli(place::ChipIndex chip) {
   return *sum;
 }
 
+std::vector<const JobRecord*> Ground::stoppable() const {
+  std::vector<const JobRecord*> records;
+  for (const Stoppable& one : stoppable_) {
+    records.push_back(one.record);
+  }
+  return records;
+}
+
 // Those of lower priority in the same queue; and what is borrowed, seen from a level that gets back what it is
 // guaranteed.
 std::vector<Candidate> Ground::candidates_for(const JobRecord& job, std::string_view chip, std::int64_t milli) {

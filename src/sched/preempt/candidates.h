@@ -35,6 +35,9 @@ class Ground {
   /// In whole cards and parts of cards, of usable nodes.
   std::int64_t free_milli(place::ChipIndex chip);
 
+  /// Who may be stopped at all, in id order.
+  std::vector<const internal::JobRecord*> stoppable() const;
+
   /// Whom `job` may stop for a gang of `milli` milli-cards of `chip`, in id order; they give up all that they have.
   std::vector<Candidate> candidates_for(const internal::JobRecord& job, std::string_view chip, std::int64_t milli);
 

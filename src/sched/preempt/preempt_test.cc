@@ -34,15 +34,9 @@ std::vector<std::uint64_t> stopped_by(const std::vector<Decision>& decisions) {
 
 using Jobs = std::vector<std::uint64_t>;
 
-void run(Host& host, const JobRequest& request) {
-  host.submit(request);
-  ASSERT_TRUE(host.holds_cards(request.id.value));
-  host.start(request.id.value);
-}
-
 TEST(Preemption, StopsAJobOfLowerPriorityInTheSameQueueAndStartsInItsPlace) {
   Host host(cluster().cards(4).build());
-  run(host, job(1, 1, 4000));
+  host.run(job(1, 1, 4000));
   const auto decisions = host.submit(with(job(2, 1, 2000), "default", 5));
   EXPECT_EQ(stopped_by(decisions), Jobs{1});
   EXPECT_EQ(find<Stop>(decisions)->detail, "for job 2 of higher priority (5 over 0)");
@@ -58,24 +52,24 @@ TEST(Preemption, StopsAJobOfLowerPriorityInTheSameQueueAndStartsInItsPlace) {
 TEST(Preemption, LeavesEqualPriorityAndOtherQueuesAlone) {
   Host host(cluster().cards(4).build());
   host.send(QueueChanged{.queue = {.name = "other"}});
-  run(host, job(1, 1, 4000));
+  host.run(job(1, 1, 4000));
   EXPECT_TRUE(stopped_by(host.submit(job(2, 1, 2000))).empty());
   EXPECT_TRUE(stopped_by(host.submit(with(job(3, 1, 2000), "other", 100))).empty());
 }
 
 TEST(Preemption, LosesTheLeastWorkThenTheFewestJobs) {
   Host host(cluster().cards(4).build());
-  run(host, job(1, 1, 2000));
+  host.run(job(1, 1, 2000));
   host.now_ms += 10 * kMinute;
-  run(host, job(2, 1, 1000));
-  run(host, job(3, 1, 1000));
+  host.run(job(2, 1, 1000));
+  host.run(job(3, 1, 1000));
   host.now_ms += kMinute;
   EXPECT_EQ(stopped_by(host.submit(with(job(4, 1, 2000), "default", 1))), (Jobs{2, 3})) << "2 x 1 minute, not 2 x 11";
   Host saved(cluster().cards(4).build());
-  run(saved, job(1, 1, 2000));
+  saved.run(job(1, 1, 2000));
   saved.now_ms += 10 * kMinute;
-  run(saved, job(2, 1, 1000));
-  run(saved, job(3, 1, 1000));
+  saved.run(job(2, 1, 1000));
+  saved.run(job(3, 1, 1000));
   saved.now_ms += kMinute;
   saved.send(CheckpointReached{.attempt = saved.attempt(1)});
   EXPECT_EQ(stopped_by(saved.submit(with(job(4, 1, 2000), "default", 1))), Jobs{1}) << "it just saved";
@@ -83,11 +77,11 @@ TEST(Preemption, LosesTheLeastWorkThenTheFewestJobs) {
 
 TEST(Preemption, NeverSavingDoesNotMakeAJobUntouchable) {
   Host host(cluster().cards(2).build());
-  run(host, job(1, 1, 1000));
+  host.run(job(1, 1, 1000));
   host.now_ms += 100 * kHour;
   JobRequest saves = job(2, 1, 1000);
   saves.checkpoint_every_ms = 40 * kMinute;
-  run(host, saves);
+  host.run(saves);
   host.now_ms += 35 * kMinute;
   EXPECT_EQ(stopped_by(host.submit(with(job(3, 1, 1000), "default", 1))), Jobs{1})
       << "counts 30 minutes, the other one 35";
@@ -97,7 +91,7 @@ TEST(Preemption, RespectsTheMinimumRunTimeAndWakesWhenItIsOver) {
   Host host(cluster().cards(1).build());
   JobRequest first = job(1, 1, 1000);
   first.min_run_time_ms = 10 * kMinute;
-  run(host, first);
+  host.run(first);
   host.now_ms += kMinute;
   EXPECT_TRUE(stopped_by(host.submit(with(job(2, 1, 1000), "default", 1))).empty());
   ASSERT_TRUE(host.core.next_wakeup().has_value());
@@ -107,7 +101,7 @@ TEST(Preemption, RespectsTheMinimumRunTimeAndWakesWhenItIsOver) {
 
 TEST(Preemption, EvictsAJobAtMostOnceAnHour) {
   Host host(cluster().cards(1).build());
-  run(host, job(1, 1, 1000));
+  host.run(job(1, 1, 1000));
   EXPECT_EQ(stopped_by(host.submit(with(job(2, 1, 1000), "default", 1))), Jobs{1});
   host.exit_task(1, 0, 143);
   host.gone(1);
@@ -121,18 +115,18 @@ TEST(Preemption, EvictsAJobAtMostOnceAnHour) {
 
 TEST(Preemption, StopsNobodyIfItWouldNotHelp) {
   Host host(cluster().nodes(2).cards(4).build());
-  run(host, job(1, 1, 1000));
+  host.run(job(1, 1, 1000));
   JobRequest fixed = job(2, 1, 4000);
   fixed.is_preemptible = false;
-  run(host, fixed);
-  run(host, with(job(3, 1, 2000), "default", 9));
+  host.run(fixed);
+  host.run(with(job(3, 1, 2000), "default", 9));
   EXPECT_TRUE(stopped_by(host.submit(with(job(4, 1, 4000), "default", 5))).empty()) << "job 3 stays in its way";
 }
 
 TEST(Preemption, WaitsForJobsThatAreEndingInsteadOfStoppingOthers) {
   Host host(cluster().cards(4).build());
-  run(host, job(1, 1, 2000));
-  run(host, job(2, 1, 2000));
+  host.run(job(1, 1, 2000));
+  host.run(job(2, 1, 2000));
   host.cancel(1);
   EXPECT_TRUE(stopped_by(host.submit(with(job(3, 1, 2000), "default", 1))).empty());
   host.exit_task(1, 0, 143);
@@ -141,8 +135,8 @@ TEST(Preemption, WaitsForJobsThatAreEndingInsteadOfStoppingOthers) {
 
 TEST(Preemption, NobodyElseGetsTheCardsThatAreBeingFreed) {
   Host host(cluster().nodes(2).cards(2).build());
-  run(host, job(1, 1, 2000));
-  run(host, job(2, 1, 2000));
+  host.run(job(1, 1, 2000));
+  host.run(job(2, 1, 2000));
   JobRequest gang = with(job(3, 2, 2000), "default", 1);
   EXPECT_EQ(stopped_by(host.submit(gang)), (Jobs{1, 2}));
   host.exit_task(1, 0, 143);
@@ -157,9 +151,9 @@ TEST(Preemption, NobodyElseGetsTheCardsThatAreBeingFreed) {
 
 TEST(Preemption, PlansAgainWhenANodeOfTheClaimFails) {
   Host host(cluster().nodes(3).cards(2).build());
-  run(host, job(1, 1, 2000));
-  run(host, with(job(2, 1, 2000), "default", 0));
-  run(host, with(job(3, 1, 2000), "default", 0));
+  host.run(job(1, 1, 2000));
+  host.run(with(job(2, 1, 2000), "default", 0));
+  host.run(with(job(3, 1, 2000), "default", 0));
   host.now_ms += kMinute;
   const Jobs first = stopped_by(host.submit(with(job(4, 1, 2000), "default", 1)));
   ASSERT_EQ(first.size(), 1U);
@@ -174,7 +168,7 @@ TEST(Preemption, PlansAgainWhenANodeOfTheClaimFails) {
 
 TEST(Preemption, GivesUpAClaimThatTakesTooLong) {
   Host host(cluster().cards(1).build());
-  run(host, job(1, 1, 1000));
+  host.run(job(1, 1, 1000));
   host.submit(with(job(2, 1, 1000), "default", 1));
   ASSERT_TRUE(host.core.find_job({2})->claim.has_value());
   const auto decisions = host.tick_at(host.now_ms + kHour);
@@ -183,7 +177,7 @@ TEST(Preemption, GivesUpAClaimThatTakesTooLong) {
 
 TEST(Preemption, ClaimsOutliveASnapshot) {
   Host host(cluster().nodes(2).cards(2).build());
-  run(host, job(1, 1, 2000));
+  host.run(job(1, 1, 2000));
   host.submit(with(job(2, 2, 2000), "default", 1));
   ASSERT_TRUE(host.core.find_job({2})->claim.has_value());
   auto restored = Core::restore(host.core.snapshot());
@@ -195,7 +189,7 @@ TEST(Preemption, ClaimsOutliveASnapshot) {
 
 TEST(Preemption, ACancelledClaimantGivesItsCardsBack) {
   Host host(cluster().nodes(2).cards(1).build());
-  run(host, job(1, 1, 1000));
+  host.run(job(1, 1, 1000));
   host.submit(with(job(2, 2, 1000), "default", 1));
   ASSERT_TRUE(host.core.find_job({2})->claim.has_value());
   host.submit(job(3, 1, 1000));
@@ -207,9 +201,9 @@ TEST(Reclaim, GivesAQueueBackWhatItIsGuaranteed) {
   Host host(cluster().cards(8).build());
   host.send(QueueChanged{.queue = {.name = "a", .guarantee = cards(4)}});
   host.send(QueueChanged{.queue = {.name = "b", .guarantee = cards(4)}});
-  run(host, with(job(1, 1, 4000), "b"));
+  host.run(with(job(1, 1, 4000), "b"));
   host.now_ms += kMinute;
-  run(host, with(job(2, 1, 4000), "b"));
+  host.run(with(job(2, 1, 4000), "b"));
   const auto decisions = host.submit(with(job(3, 1, 4000), "a"));
   EXPECT_EQ(stopped_by(decisions), Jobs{2}) << "job 1 is in quota";
   EXPECT_EQ(find<Stop>(decisions)->detail,
@@ -220,14 +214,14 @@ TEST(Reclaim, GivesAQueueBackWhatItIsGuaranteed) {
 TEST(Reclaim, DoesNotHappenForAJobThatWouldBorrow) {
   Host host(cluster().cards(8).build());
   host.send(QueueChanged{.queue = {.name = "a", .guarantee = cards(4)}});
-  run(host, job(1, 1, 8000));
+  host.run(job(1, 1, 8000));
   EXPECT_TRUE(stopped_by(host.submit(with(job(2, 1, 5000), "a"))).empty()) << "the whole gang is not in quota";
 }
 
 TEST(Preemption, KeepsTheFreeHalfOfAClaimedCardFromOthers) {
   Host host(cluster().cards(1).build());
-  run(host, job(1, 1, 500));
-  run(host, job(2, 1, 500));
+  host.run(job(1, 1, 500));
+  host.run(job(2, 1, 500));
   EXPECT_EQ(stopped_by(host.submit(with(job(3, 1, 1000), "default", 5))), (Jobs{1, 2}));
   host.exit_task(1, 0, 143);
   EXPECT_FALSE(find<Place>(host.gone(1)).has_value()) << "job 1 would fit, on what job 3 waits for";
@@ -242,8 +236,8 @@ TEST(Preemption, CountsOnAJobThatIsEndingThoughItCouldNotBeStopped) {
   Host host(nodes);
   JobRequest fixed = job(1, 1, 2000);
   fixed.is_preemptible = false;
-  run(host, fixed);
-  run(host, job(2, 1, 1000));
+  host.run(fixed);
+  host.run(job(2, 1, 1000));
   const auto decisions = host.submit(with(job(3, 1, 2000), "default", 5));
   EXPECT_TRUE(decisions.empty()) << "job 2 has too little, and job 1 may not be stopped";
   EXPECT_EQ(find<Claim>(host.cancel(1))->job.value, 3U);
@@ -255,14 +249,14 @@ TEST(Reclaim, StopsAtTheGuaranteeOfTheQueueAbove) {
   host.send(QueueChanged{.queue = {.name = "t1", .parent = "dep", .guarantee = cards(2)}});
   host.send(QueueChanged{.queue = {.name = "t2", .parent = "dep"}});
   host.send(QueueChanged{.queue = {.name = "other", .guarantee = cards(2)}});
-  run(host, with(job(1, 1, 4000), "t2"));
+  host.run(with(job(1, 1, 4000), "t2"));
   host.now_ms += kMinute;
-  run(host, with(job(2, 1, 4000), "t2"));
+  host.run(with(job(2, 1, 4000), "t2"));
   EXPECT_EQ(stopped_by(host.submit(with(job(3, 1, 2000), "other"))), Jobs{2}) << "job 1 is protected by dep";
   host.exit_task(2, 0, 143);
   host.gone(2);
   EXPECT_TRUE(host.holds_cards(3));
-  run(host, with(job(4, 1, 2000), "t2"));
+  host.run(with(job(4, 1, 2000), "t2"));
   EXPECT_EQ(stopped_by(host.submit(with(job(5, 1, 2000), "t1"))).size(), 1U) << "within dep, t1 gets its part";
 }
 
@@ -270,7 +264,7 @@ TEST(Reclaim, ALowerLimitEvictsNobodyUnlessItIsEnforcedNow) {
   Host host(cluster().cards(8).build());
   host.send(QueueChanged{.queue = {.name = "q"}});
   for (std::uint64_t id = 1; id <= 4; ++id) {
-    run(host, with(job(id, 1, id == 4 ? 3000 : 1000), "q", id == 1 ? 0 : 1));
+    host.run(with(job(id, 1, id == 4 ? 3000 : 1000), "q", id == 1 ? 0 : 1));
     host.now_ms += kMinute;
   }
   EXPECT_TRUE(host.send(QueueChanged{.queue = {.name = "q", .limit = cards(3)}}).empty());
@@ -284,7 +278,7 @@ TEST(Reclaim, LeavesJobsThatAreNotPreemptibleAlone) {
   Host host(cluster().cards(4).build());
   JobRequest fixed = job(1, 1, 4000);
   fixed.is_preemptible = false;
-  run(host, fixed);
+  host.run(fixed);
   host.send(QueueChanged{.queue = {.name = "a", .guarantee = cards(4)}});
   EXPECT_TRUE(stopped_by(host.submit(with(job(2, 1, 4000), "a"))).empty());
 }
