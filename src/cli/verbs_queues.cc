@@ -202,7 +202,8 @@ Command queues_set_command() {
                 text_flag("--limit", "CARDS", "cards that its jobs may use together", options->limit),
                 text_flag("--weight", "N", "its share beside its siblings': 2, or 2,H100=3", options->weight),
                 text_flag("--priority", "N", "siblings of higher priority are served first", options->priority),
-                duration_flag("--reclaim-bound", "TIME", "longest min_run_time of its jobs", options->reclaim_bound_ms),
+                duration_flag("--reclaim-bound", "TIME", "longest min_run_time, and grace when evicted, of its jobs",
+                              options->reclaim_bound_ms),
                 with_completion(text_flag("--enforce", "WHEN",
                                           "what a lower limit does to jobs that run: later "
                                           "(nothing) or now (evict)",

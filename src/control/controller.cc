@@ -196,6 +196,9 @@ bool Controller::commit_step() {
 void Controller::finish_step() {
   if (!uncommitted_) return;
   const Step step = *std::exchange(uncommitted_, std::nullopt);
+  for (const std::int64_t took_ms : step.reclaims_ms) {
+    dependencies_.metrics.observe("busbar_sched_reclaim_seconds", static_cast<double>(took_ms) / 1e3);
+  }
   for (const EngineOrder& order : step.orders) carry_out(order);
   for (const api::JobStatus& status : step.changed_jobs) dependencies_.listener.on_job(status);
   for (const store::EventRow& event : step.events) dependencies_.listener.on_event(event);

@@ -71,7 +71,8 @@ struct Step {
   std::vector<EngineOrder> orders = {};
   std::vector<api::JobStatus> changed_jobs = {};  ///< Full status, for watchers.
   std::vector<store::EventRow> events = {};
-  std::optional<ServiceView> services = {};  ///< Set where it has changed.
+  std::optional<ServiceView> services = {};    ///< Set where it has changed.
+  std::vector<std::int64_t> reclaims_ms = {};  ///< How long jobs waited that started on cards claimed from others.
 };
 
 /// Makes or changes queues on a core, in whatever order the tree allows; gives all that was decided. The error of the
@@ -230,6 +231,7 @@ class Ledger final : private ReplicaJobs {
   std::uint64_t last_snapshot_sequence_ = 0;
   bool is_first_snapshot_due_ = true;
   Step step_;
+  std::map<model::JobId, TimeMs> claimed_ms_;  ///< Since when cards are being freed for them.
   std::set<model::JobId> dirty_jobs_;
   Services services_;
   Callers callers_;

@@ -78,6 +78,7 @@ void Ledger::carry_out(const sched::Place& place) {
   record->attempts.push_back(std::move(attempt));
   record->report_offsets.clear();
   record->reason = place.reason;
+  if (const auto claimed = claimed_ms_.extract(record->id)) step_.reclaims_ms.push_back(at_ms - claimed.mapped());
   const auto peak = peak_of(*options_.catalogue, core_, record->spec, place.placement);
   record->peak_gflops = peak ? peak->gflops : 0;
   record->peak_kind = chip::denominator_name(peak ? peak->kind : chip::Denominator::Kind::kNominalDense);
@@ -100,7 +101,14 @@ void Ledger::carry_out(const sched::Stop& stop) {
   record->account.stopping(now_ms());
   record->reason = stop_text(stop);
   note(record->id, "stopping", record->reason);
-  step_.orders.push_back(stop_order(*record, stop.attempt));
+  StopOrder order = stop_order(*record, stop.attempt);
+  // Whoever borrowed gives back in time, ready or not.
+  if (stop.reason == sched::StopReason::kPreempted) {
+    for (const model::Queue& queue : core_.queues()) {
+      if (queue.name == record->spec.queue) order.grace_ms = std::min(order.grace_ms, queue.reclaim_bound_ms);
+    }
+  }
+  step_.orders.push_back(order);
 }
 
 StopOrder Ledger::stop_order(const JobRecord& record, model::AttemptId attempt) {
@@ -130,6 +138,7 @@ void Ledger::carry_out(const sched::Finish& finish) {
   JobRecord* record = find_live(finish.job);
   if (record == nullptr) return;
   const TimeMs at_ms = now_ms();
+  claimed_ms_.erase(record->id);
   record->state = finish.state;
   record->exit_class = finish.exit_class;
   record->exit_code = finish.exit_code;
@@ -164,6 +173,11 @@ void Ledger::carry_out(const sched::Claim& claim) {
   if (record == nullptr) return;
   record->reason = claim.reason;
   follow_state(*record);
+  if (claim.placement.tasks.empty()) {
+    claimed_ms_.erase(record->id);
+  } else if (record->state == model::JobState::kQueued) {
+    claimed_ms_[record->id] = now_ms();
+  }
   note(record->id, claim.placement.tasks.empty() ? "claim_given_up" : "claimed", claim.reason);
 }
 

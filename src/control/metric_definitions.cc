@@ -57,6 +57,9 @@ std::span<const MetricDefinition> server_metrics() {
        .help = "Requests refused before they reached the API: malformed, too big, too slow, or for another host."},
       {.name = "busbar_sched_cards", .kind = kGauge, .help = "Cards of all nodes."},
       {.name = "busbar_sched_cards_used", .kind = kGauge, .help = "Cards placed to jobs, in whole cards."},
+      {.name = "busbar_sched_reclaim_seconds",
+       .kind = kHistogram,
+       .help = "From the decision to take cards from others until the job that they were taken for was placed."},
   });
   return kDefinitions;
 }

@@ -1,8 +1,11 @@
 """Elastic gangs on the real engine: they grow from a checkpoint when cards come free, and give some up for others."""
 
+import json
+import re
 import unittest
 
 from harness import Server, job, needs_containers
+from test_services import Gateway, endpoints, get, service
 
 # Each task says how large the gang is, then saves until it is told to stop.
 SAVES = """
@@ -69,6 +72,39 @@ class Elastic(unittest.TestCase):
         self.server.start()
         grown = self.running(gang, 4, attempt=2)
         self.assertRegex(grown["attempts"][0]["reason"], "^resized: ")
+
+    def test_cards_that_a_service_does_not_need_are_lent_and_come_back_in_time(self):
+        self.server.cli("queues", "set", "serving", "--guarantee", "3", check=0)
+        self.server.cli("queues", "set", "training", "--reclaim-bound", "2s", check=0)
+        gang = self.submit(f"exec python3 -u -c '{SAVES}'", "1..4", queue="training")
+        self.running(gang, 4)
+        queues = {one["name"]: one for one in self.server.api("GET", "/v1/queues")["queues"]}
+        self.assertEqual(4000, queues["training"]["borrowed_milli_cards"])
+
+        # Two replicas, two cards; the gang, which would take its time to save, goes on with the rest.
+        spec = {**json.loads(service(replicas="0..2", target=1)), "queue": "serving",
+                "resources": {"accelerators": "cpu:1"}}
+        self.server.api("POST", "/v1/services", {"file": json.dumps(spec), "file_name": "echo.yaml"})
+        self.addCleanup(self.server.api, "DELETE", "/v1/services/echo")
+        gateway = Gateway(self.server)
+        gateway.tell("echo", waiting=2, arrivals=2)
+        table = gateway.wait(lambda table: len(endpoints(table)) >= 1)
+        self.assertIn("by echo-1", get(endpoints(table)[0]))
+        shrunk = self.running(gang, 3, attempt=2)
+        self.assertRegex(shrunk["attempts"][0]["reason"],
+                         'queue "serving" gets back what it is guaranteed .*; goes on with 3 of 4 tasks')
+        took = re.search(r"(?m)^busbar_sched_reclaim_seconds_count (\d+)", self.server.api_text("GET", "/metrics"))
+        self.assertGreaterEqual(int(took.group(1)), 1)
+
+    def test_whoever_borrowed_gives_back_ready_or_not(self):
+        self.server.cli("queues", "set", "serving", "--guarantee", "4", check=0)
+        self.server.cli("queues", "set", "training", "--reclaim-bound", "1s", check=0)
+        slow = self.server.submit(job("trap '' TERM; echo deaf; while :; do sleep 0.1; done", queue="training",
+                                      resources={"accelerators": "cpu:4"}, checkpoint={"grace": "10m"}))[0]["id"]
+        self.server.wait_line(slow, "deaf")
+        owner = self.submit("true", 1, queue="serving")
+        self.assertEqual("succeeded", self.server.wait_job(owner, deadline_s=60)["state"])
+        self.assertEqual("preempted", self.server.job(slow)["attempts"][0]["exit_class"])
 
 
 if __name__ == "__main__":

@@ -286,7 +286,8 @@ constexpr auto queue_fields() {
       optional_field("weight", &T::weight, "Its share beside its siblings', from 1."),
       optional_field("weight_by_chip", &T::weight_by_chip, "Of single chips."),
       optional_field("priority", &T::priority, "Siblings of higher priority are served first."),
-      optional_field("reclaim_bound_ms", &T::reclaim_bound_ms, "The longest min_run_time of its jobs."),
+      optional_field("reclaim_bound_ms", &T::reclaim_bound_ms,
+                     "The longest min_run_time of its jobs, and grace when they are evicted."),
       optional_field("enforce", &T::enforce, "later, or now: jobs above a lowered limit are evicted at once."));
 }
 
