@@ -22,7 +22,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-DEFAULT_TIMEOUT_S = 600
+DEFAULT_TIMEOUT_S = 1200
 
 
 @dataclasses.dataclass

@@ -39,15 +39,18 @@ struct flock whole_file(short type) {
 constexpr std::chrono::milliseconds kWaitForRemnants = std::chrono::seconds(5);
 constexpr std::chrono::milliseconds kLockPollEvery = std::chrono::milliseconds(5);
 
-/// Did a process that is no more leave its id there?
+/// Did a process that is no more leave its id there, or one that has given the lock up nothing?
 bool is_holder_gone(const std::string& path) {
   const auto text = os::read_file(path, kMaxFileBytes);
+  if (text && text->empty()) {
+    return true;
+  }
   const auto pid = text ? parse_int(*text) : std::nullopt;
   return pid && *pid > 0 && ::kill(static_cast<pid_t>(*pid), 0) != 0 && errno == ESRCH;
 }
 
-/// Takes the lock, or says false with errno. The children of a killed server hold its lock until their exec: a lock
-/// whose holder is gone is worth a moment's wait.
+/// Takes the lock, or says false with errno. The children of a server hold its lock until the end of their exec (that
+/// is after their parent goes on): a lock whose holder is gone is worth a moment's wait.
 bool take_lock(int fd, const std::string& path) {
   const auto deadline = std::chrono::steady_clock::now() + kWaitForRemnants;
   while (true) {
@@ -129,6 +132,8 @@ Result<ServerFile> ServerFile::claim(const std::string& state_dir) {
 ServerFile::~ServerFile() {
   if (lock_.is_valid()) {
     ::unlink(info_path(state_dir_).c_str());
+    // Nothing follows from a failure: the next server then takes the lock for ours until we have ended.
+    (void)!::ftruncate(lock_.get(), 0);
   }
 }
 

