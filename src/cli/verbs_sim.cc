@@ -176,7 +176,7 @@ std::string seconds_text(double seconds) {
 }
 
 std::vector<std::string> policy_names() {
-  std::vector<std::string> names = {"busbar", "busbar-yield"};
+  std::vector<std::string> names = {"busbar", "busbar-yield", "busbar-learned"};
   for (int kind = 0; kind <= static_cast<int>(sim::PolicyKind::kLas); ++kind) {
     names.emplace_back(sim::policy_kind_name(static_cast<sim::PolicyKind>(kind)));
   }
@@ -286,9 +286,12 @@ Result<sim::RunResult> run_named(Context& context, const SimSetup& setup, const 
   SimProgress progress(context);
   const sim::RunControl control{.until_ms = setup.until_ms,
                                 .on_progress = [&](const sim::Progress& now) { progress.show(now); }};
-  if (policy == "busbar" || policy == "busbar-yield") {
+  if (policy.starts_with("busbar")) {
     TRY_ASSIGN(sim::RunResult result,
-               run_busbar(setup, options, {.may_backfill_yield = policy == "busbar-yield"}, control));
+               run_busbar(setup, options,
+                          {.order = policy == "busbar-learned" ? sched::Order::kLearned : sched::Order::kAge,
+                           .may_backfill_yield = policy == "busbar-yield"},
+                          control));
     result.policy = policy;
     return result;
   }

@@ -7,6 +7,12 @@
 
 namespace busbar::sched {
 
+/// Who of one priority is served first.
+enum class Order {
+  kAge,      ///< Queues by fair share, in a queue by submission.
+  kLearned,  ///< Whoever is expected to end soonest for its cards, whatever its queue (learn::Habits).
+};
+
 /// Site rules, part of the hashed state. An event (PolicyChanged) changes them.
 struct Policy {
   /// A gang that was placed must reach the barrier and start within this time, else it is stopped and requeued.
@@ -33,6 +39,9 @@ struct Policy {
   /// What a restart is reckoned to cost a job beside the work since its last checkpoint, when it is asked whether a
   /// stop for its own good pays.
   std::int64_t restart_cost_ms = 60'000;
+  Order order = Order::kAge;
+  /// kLearned: how many times as urgent another must be to stop one that runs, since a stop costs work and a restart.
+  std::uint32_t learned_favour = 4;
   /// Jobs that are stopped in an hour of the clock to go on elsewhere, so that one that waits finds its cards side by
   /// side; 0: none.
   std::uint32_t max_moves_per_hour = 0;

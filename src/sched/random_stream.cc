@@ -167,6 +167,8 @@ EventBody RandomStream::change_policy(const Core& core) {
   Policy policy = core.policy();
   policy.may_backfill_yield = dice_.chance(50);
   policy.max_reservations = static_cast<std::uint32_t>(dice_.roll(4));
+  policy.order = dice_.chance(30) ? Order::kLearned : Order::kAge;
+  policy.learned_favour = static_cast<std::uint32_t>(1 + dice_.roll(4));
   policy.max_moves_per_hour = dice_.chance(50) ? 3 : 0;
   policy.restart_cost_ms = dice_.chance(80) ? 0 : 60'000;
   policy.eviction_interval_ms = dice_.chance(50) ? 1'000 : 3'600'000;

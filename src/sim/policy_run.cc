@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "sched/learn/habits.h"
 #include "sim/internal/policy_jobs.h"
-#include "sim/learned_order.h"
 
 namespace busbar::sim {
 namespace {
@@ -31,7 +31,6 @@ class PolicyRun {
       : trace_(trace),
         policy_(policy),
         control_(control),
-        learned_(trace.queues.size()),
         jobs_(trace, Room(kind, nodes), machine),
         is_chosen_(trace.jobs.size(), false),
         crossing_of_(trace.jobs.size(), 0) {}
@@ -44,7 +43,7 @@ class PolicyRun {
       }
       jobs_.set_now(*next_ms);
       for (const std::size_t job : jobs_.end_due()) {
-        learned_.learn(trace_.jobs[job].queue, trace_.jobs[job].milli_cards(), jobs_.served_ms(job));
+        learned_.learn(trace_.queues[trace_.jobs[job].queue], trace_.jobs[job].milli_cards(), jobs_.served_ms(job));
       }
       while (next_submit_ < trace_.jobs.size() && trace_.jobs[next_submit_].submit_ms <= jobs_.now_ms()) {
         jobs_.submit(next_submit_++);
@@ -239,7 +238,7 @@ class PolicyRun {
     if (policy_.kind == PolicyKind::kLearned) {
       // Whoever runs gives way only to one that is clearly more urgent: a stop costs work and a restart.
       const std::uint64_t index =
-          learned_.index(trace_.jobs[job].queue, trace_.jobs[job].milli_cards(), jobs_.served_ms(job));
+          learned_.urgency(trace_.queues[trace_.jobs[job].queue], trace_.jobs[job].milli_cards(), jobs_.served_ms(job));
       const std::uint64_t favour = jobs_.is_running(job) ? policy_.learned_favour : 1;
       return {.first = -static_cast<std::int64_t>(std::min(index * favour, std::uint64_t{1} << 62)),
               .second = submit_ms,
@@ -300,7 +299,7 @@ class PolicyRun {
   void plan_crossing(std::size_t job) {
     std::int64_t in_ms = 0;
     if (policy_.kind == PolicyKind::kLearned) {
-      in_ms = LearnedOrder::next_change_ms(jobs_.served_ms(job)) - jobs_.served_ms(job);
+      in_ms = sched::learn::Habits::next_step_ms(jobs_.served_ms(job)) - jobs_.served_ms(job);
     } else if (policy_.kind == PolicyKind::kLas && served_card_ms(job) < policy_.las_threshold_card_ms) {
       const std::int64_t missing = policy_.las_threshold_card_ms - served_card_ms(job);
       in_ms = missing * 1000 / trace_.jobs[job].milli_cards() + 1;
@@ -314,7 +313,7 @@ class PolicyRun {
   const Trace& trace_;
   const PolicySpec& policy_;
   const RunControl& control_;
-  LearnedOrder learned_;
+  sched::learn::Habits learned_;
   PolicyJobs jobs_;
   std::vector<bool> is_chosen_;
   std::size_t next_submit_ = 0;

@@ -23,7 +23,8 @@ enum class PolicyKind {
   kFair,      ///< The queue that holds the least by its number goes first; EASY's reservation and backfill.
   kSjf,       ///< Clairvoyant: the shortest job first, never stopped.
   kSrtf,      ///< Clairvoyant: the shortest remaining time first, stops others.
-  kLearned,   ///< By what ended before in the same queue and size (LearnedOrder); knows no run times, stops others.
+  kLearned,   ///< By what ended before in the same queue and size (sched::learn::Habits); knows no run times, stops
+              ///< others.
   kLas,       ///< Least attained service in two levels (Tiresias' 2D-LAS, Gu et al. 2019): card time below a threshold.
 };
 std::optional<PolicyKind> policy_kind_from_name(std::string_view name);

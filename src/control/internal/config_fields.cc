@@ -258,6 +258,14 @@ std::vector<ConfigField> make_fields() {
               "whether it pays to stop it so that it goes on with more nodes.",
        .member = &Config::sched_restart_cost_ms,
        .max = 366 * kDayMs},
+      {.key = "sched_order",
+       .type = kChoice,
+       .doc =
+           "Who of one priority is served first: `age`: queues by fair share, in a queue by submission; `learned`: "
+           "whoever is expected to end soonest for its cards, by how long jobs of its queue and size ran, and others "
+           "are stopped for it: short mean times, no fair share.",
+       .member = &Config::sched_order,
+       .choices = {"age", "learned"}},
       {.key = "sched_max_moves",
        .type = kInteger,
        .doc = "Jobs that are stopped in an hour to go on elsewhere from their last checkpoint, so that a waiting job "

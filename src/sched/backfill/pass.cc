@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include <fmt/format.h>
@@ -32,6 +33,9 @@ using Filter = std::shared_ptr<const place::NodeFilter>;
 struct Front {
   PendingKey order = {};
   ClassKey key = {};
+  std::uint64_t urgency = 0;  ///< Of the learned order.
+
+  std::tuple<std::int64_t, std::uint64_t, PendingKey> rank() const { return {order.negated_priority, ~urgency, order}; }
 };
 
 /// One walk over the pending jobs: queues in fair-share order, the jobs of one by priority and age. A class leaves the
@@ -84,7 +88,7 @@ class Pass {
 const Filter kEverywhere;
 
 bool later(const Front& a, const Front& b) {
-  return b.order < a.order;
+  return b.rank() < a.rank();
 }
 
 std::optional<Front> Pass::front_of(const ClassKey& key) const {
@@ -92,7 +96,8 @@ std::optional<Front> Pass::front_of(const ClassKey& key) const {
   if (pending == nullptr) {
     return std::nullopt;
   }
-  return Front{.order = pending->jobs.begin()->first, .key = key};
+  const PendingKey& first = pending->jobs.begin()->first;
+  return Front{.order = first, .key = key, .urgency = state_.urgency_of(*state_.jobs().find(first.job))};
 }
 
 std::vector<std::vector<Front>> Pass::fronts_by_queue() const {
@@ -130,7 +135,10 @@ Obstacle Pass::run(model::JobId watched) {
   fairshare::ServingOrder order(state_);
   std::vector<std::vector<Front>> fronts = fronts_by_queue();
   for (std::uint32_t leaf = 0; leaf < fronts.size(); ++leaf) {
-    if (!fronts[leaf].empty()) order.add(leaf);
+    if (!fronts[leaf].empty()) {
+      order.add(leaf);
+      order.set_head(leaf, fronts[leaf].front().urgency);
+    }
   }
   const JobRecord* watched_record = state_.jobs().find(watched);
   const std::optional<ClassKey> watched_class =
@@ -145,6 +153,7 @@ Obstacle Pass::run(model::JobId watched) {
     const bool has_claim = attempt.obstacle.kind == Obstacle::Kind::kClaim;
     if (attempt.obstacle.kind != Obstacle::Kind::kNothing && !has_claim) {
       if (heap.empty()) order.remove(*leaf);
+      order.set_head(*leaf, heap.empty() ? 0 : heap.front().urgency);
       if (watched_class.has_value() && !(front.key < *watched_class) && !(*watched_class < front.key)) {
         return attempt.obstacle;
       }
@@ -163,6 +172,7 @@ Obstacle Pass::run(model::JobId watched) {
     }
     order.charged(*leaf);
     if (heap.empty()) order.remove(*leaf);
+    order.set_head(*leaf, heap.empty() ? 0 : heap.front().urgency);
   }
   if (!state_.yielding().empty() || state_.moves_left() > 0) {
     (void)promises_.first();

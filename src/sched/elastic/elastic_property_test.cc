@@ -15,7 +15,7 @@ using testing::Dice;
 using testing::Host;
 using testing::kMinute;
 
-/// A small crowded cluster without failures, where most gangs are elastic and save often.
+/// A small crowded cluster without failures, where most gangs are elastic and save often, and some may be moved.
 class ElasticCrowd {
  public:
   explicit ElasticCrowd(std::uint64_t seed) : dice_(seed), host_(make_nodes(dice_), make_policy(dice_)) {
@@ -37,6 +37,7 @@ class ElasticCrowd {
   }
   int grown() const { return grown_; }
   int shrunk() const { return shrunk_; }
+  int moved() const { return moved_; }
 
  private:
   static std::vector<model::Node> make_nodes(Dice& dice) {
@@ -52,6 +53,7 @@ class ElasticCrowd {
     policy.eviction_interval_ms = dice.chance(50) ? 10 * kMinute : policy.eviction_interval_ms;
     policy.restart_cost_ms = dice.chance(50) ? 0 : kMinute;
     policy.may_backfill_yield = dice.chance(30);
+    policy.max_moves_per_hour = dice.chance(50) ? 10 : 0;
     return policy;
   }
   std::int64_t amount() { return static_cast<std::int64_t>(1 + dice_.roll(6)) * 1000; }
@@ -118,7 +120,7 @@ class ElasticCrowd {
     }
     for (const auto& [job, claim] : claims_) {
       RC_ASSERT(host_.core.find_job(job)->claim == claim);
-      RC_ASSERT(has_limits_ || !is_free(claim));
+      RC_ASSERT(has_limits_ || host_.holds_cards(job.value) || !is_free(claim));
     }
   }
 
@@ -130,6 +132,11 @@ class ElasticCrowd {
       RC_ASSERT(claim != claims_.end());
       RC_ASSERT(claim->second.tasks.size() > had);
       ++grown_;
+    } else if (stop.reason == StopReason::kMoved) {
+      RC_ASSERT(claim != claims_.end());
+      RC_ASSERT(claim->second.tasks.size() == had);
+      RC_ASSERT(claim->second != *view.placement);
+      ++moved_;
     } else if (claim != claims_.end()) {
       RC_ASSERT(stop.reason == StopReason::kPreempted);
       RC_ASSERT(claim->second.tasks.size() < had);
@@ -169,23 +176,27 @@ class ElasticCrowd {
   bool has_limits_ = false;
   int grown_ = 0;
   int shrunk_ = 0;
+  int moved_ = 0;
 };
 
 RC_GTEST_PROP(ElasticProperty, WhoIsStoppedToGoOnGoesOnWhereItWasTold, (std::uint64_t seed)) {
   ElasticCrowd(seed).run(150);
 }
 
-TEST(ElasticProperty, GangsGrowAndShrink) {
+TEST(ElasticProperty, GangsGrowShrinkAndMove) {
   int grown = 0;
   int shrunk = 0;
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  int moved = 0;
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     ElasticCrowd crowd(seed);
     crowd.run(150);
     grown += crowd.grown();
     shrunk += crowd.shrunk();
+    moved += crowd.moved();
   }
   EXPECT_GT(grown, 20) << "else the property above says little";
   EXPECT_GT(shrunk, 20);
+  EXPECT_GT(moved, 5);
 }
 
 }  // namespace

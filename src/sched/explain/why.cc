@@ -1,6 +1,7 @@
 #include "sched/explain/why.h"
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -194,14 +195,21 @@ void explain_obstacle(const State& state, const JobRecord& record, const Obstacl
 
 // Its place among the pending jobs of its queue, from 1.
 std::uint32_t position_of(const State& state, const JobRecord& record) {
-  const JobRequest& request = record.request();
+  const internal::PendingKey own = internal::order_of(record);
+  const std::uint64_t urgency = state.urgency_of(record);
   std::size_t ahead = 0;
   for (const auto& [key, pending] : state.pending()) {
-    if (state.jobs().find(pending.jobs.begin()->first.job)->request().queue == request.queue) {
-      ahead += pending.jobs.rank({.negated_priority = -std::int64_t{request.priority},
-                                  .submitted_ms = record.submitted_ms,
-                                  .job = record.id()});
+    const JobRecord& first = *state.jobs().find(pending.jobs.begin()->first.job);
+    if (first.request().queue != record.request().queue) {
+      continue;
     }
+    // All of a class are equally urgent; whoever is of another priority is so much ahead or behind.
+    const std::uint64_t theirs = state.urgency_of(first);
+    const auto before_all = std::numeric_limits<TimeMs>::min();
+    ahead += theirs == urgency
+                 ? pending.jobs.rank(own)
+                 : pending.jobs.rank({.negated_priority = own.negated_priority + (theirs > urgency ? 1 : 0),
+                                      .submitted_ms = before_all});
   }
   return static_cast<std::uint32_t>(ahead + 1);
 }

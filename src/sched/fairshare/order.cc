@@ -63,7 +63,10 @@ std::vector<Share> shares_of(const State& state) {
 }
 
 ServingOrder::ServingOrder(const State& state)
-    : state_(state), shares_(shares_of(state)), active_(state.tree().nodes().size(), 0) {
+    : state_(state),
+      shares_(shares_of(state)),
+      heads_(state.tree().nodes().size(), 0),
+      active_(state.tree().nodes().size(), 0) {
   for (std::uint32_t i = 0; i < active_.size(); ++i) {
     keys_.push_back(key_of(i));
   }
@@ -74,12 +77,25 @@ ServingOrder::Key ServingOrder::key_of(std::uint32_t index) const {
   const internal::QueueEntry& entry = entry_of(state_, index);
   return {.has_its_guarantee = tree.has_guarantees() && has_all_of(tree.node(index).promised, entry.account.used),
           .negated_priority = -std::int64_t{entry.queue.priority},
-          .share = shares_[index].total()};
+          .share = state_.policy().order == Order::kLearned ? ~heads_[index] : shares_[index].total()};
 }
 
 void ServingOrder::count(std::uint32_t leaf, int by) {
   for (std::optional<std::uint32_t> at = leaf; at.has_value(); at = state_.tree().node(*at).parent) {
     active_[*at] += static_cast<std::uint32_t>(by);
+  }
+}
+
+void ServingOrder::set_head(std::uint32_t leaf, std::uint64_t urgency) {
+  heads_[leaf] = urgency;
+  keys_[leaf] = key_of(leaf);
+  for (std::optional<std::uint32_t> at = state_.tree().node(leaf).parent; at.has_value();
+       at = state_.tree().node(*at).parent) {
+    heads_[*at] = 0;
+    for (const std::uint32_t child : state_.tree().node(*at).children) {
+      heads_[*at] = std::max(heads_[*at], active_[child] > 0 ? heads_[child] : 0);
+    }
+    keys_[*at] = key_of(*at);
   }
 }
 

@@ -32,6 +32,9 @@ class ServingOrder {
   /// The leaf has (or has no more) jobs to look at.
   void add(std::uint32_t leaf) { count(leaf, 1); }
   void remove(std::uint32_t leaf) { count(leaf, -1); }
+  /// Of the learned order: how urgent the leaf's first job is. It takes the place of shares, between whole queues as it
+  /// does within one.
+  void set_head(std::uint32_t leaf, std::uint64_t urgency);
   /// The leaf started a job.
   void charged(std::uint32_t leaf);
   std::optional<std::uint32_t> next() const;
@@ -50,6 +53,7 @@ class ServingOrder {
   const internal::State& state_;
   std::vector<Share> shares_;
   std::vector<Key> keys_;
+  std::vector<std::uint64_t> heads_;   ///< Of the learned order: the most urgent job at or below each queue.
   std::vector<std::uint32_t> active_;  ///< Leaves with jobs at or below each queue.
 };
 

@@ -252,6 +252,7 @@ struct Absorber {
   bool operator()(const GangGone& e) const {
     JobRecord record = copy_of(e.attempt.job);
     note_run_time(record);
+    record.served_ms += record.started_ms > 0 ? state.now_ms() - record.started_ms : 0;
     record.granted.reset();
     record.is_gone = true;
     record.state = model::JobState::kStopping;

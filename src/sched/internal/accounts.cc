@@ -51,6 +51,9 @@ void State::set_policy(Policy policy) {
     if (const auto protection = protection_of(policy_, record, now_ms_)) protections_.erase({*protection, id});
   }
   const fairshare::Wide old_weight = decay_->weight_at(fairshare::epoch_of(now_ms_));
+  if (policy_.order != policy.order) {
+    reclassify(all_pending(), [&] { policy_.order = policy.order; });
+  }
   policy_ = std::move(policy);
   decay_ = std::make_shared<const fairshare::Decay>(policy_.fair_share_half_life_ms);
   const fairshare::Wide new_weight = decay_->weight_at(fairshare::epoch_of(now_ms_));

@@ -56,6 +56,9 @@ ClassKey State::class_of(const JobRecord& record) const {
   for (const auto& [name, entry] : reservations_) {
     out.boolean(windows::admits(*entry.reservation, request));
   }
+  if (policy_.order == Order::kLearned) {
+    out.varint(learn::Habits::step_of(record.served_ms));
+  }
   const std::uint64_t hash = stable_hash64(out.bytes());
   return {.hash = hash, .shape = std::make_shared<const std::string>(out.take())};
 }

@@ -8,6 +8,7 @@
 #include "sched/core.h"
 #include "sched/events.h"
 #include "sched/fairshare/history.h"
+#include "sched/learn/habits.h"
 #include "sched/place/experience.h"
 
 namespace busbar::sched::internal {
@@ -72,6 +73,9 @@ RunTimes decode_run_times(FieldReader& in);
 void encode(BinaryWriter& out, const place::Experience& experience);
 /// Empty for formats without it; fails the reader if it makes no sense.
 place::Experience decode_experience(FieldReader& in);
+void encode(BinaryWriter& out, const learn::Habits& habits);
+/// Same.
+learn::Habits decode_habits(FieldReader& in);
 void encode(BinaryWriter& out, const Event& event);
 void encode(BinaryWriter& out, const Decision& decision);
 

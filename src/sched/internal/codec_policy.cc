@@ -53,6 +53,8 @@ void encode(BinaryWriter& out, const Policy& policy) {
   out.boolean(policy.may_backfill_yield);
   out.zigzag(policy.restart_cost_ms);
   out.varint(policy.max_moves_per_hour);
+  out.varint(static_cast<std::uint64_t>(policy.order));
+  out.varint(policy.learned_favour);
   out.varint(policy.chip_weights.size());
   for (const auto& [chip, weight] : policy.chip_weights) {
     out.text(chip);
@@ -82,6 +84,8 @@ Policy decode_policy(FieldReader& in) {
     if (in.format() >= 6) {
       policy.restart_cost_ms = in.raw().zigzag();
       policy.max_moves_per_hour = in.number32();
+      policy.order = in.enumerator(Order::kLearned);
+      policy.learned_favour = in.number32();
     }
     policy.chip_weights.clear();
     for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
@@ -183,6 +187,33 @@ void encode(BinaryWriter& out, const place::Experience& experience) {
   encode_tallies(out, experience.lesson() == nullptr ? place::Experience::Lesson{} : *experience.lesson());
   out.varint(experience.jobs());
   out.varint(experience.lessons());
+}
+
+void encode(BinaryWriter& out, const learn::Habits& habits) {
+  out.varint(habits.kinds().size());
+  for (const auto& [key, kind] : habits.kinds()) {
+    out.zigzag(key.size);
+    out.text(key.queue);
+    for (std::size_t step = 0; step < learn::Kind::kSteps; ++step) {
+      out.varint(kind->ends[step]);
+      out.varint(kind->sum_ms[step]);
+    }
+  }
+}
+
+learn::Habits decode_habits(FieldReader& in) {
+  learn::Habits habits;
+  for (std::size_t left = in.format() >= 6 ? in.raw().count() : 0; left > 0 && in.ok(); --left) {
+    learn::KindKey key = {.size = in.signed32()};
+    key.queue = in.text();
+    learn::Kind kind;
+    for (std::size_t step = 0; step < learn::Kind::kSteps; ++step) {
+      kind.ends[step] = in.number32();
+      kind.sum_ms[step] = in.raw().varint();
+    }
+    if (!habits.restore(key, kind)) in.fail();
+  }
+  return habits;
 }
 
 place::Experience decode_experience(FieldReader& in) {

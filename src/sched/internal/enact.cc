@@ -80,7 +80,10 @@ struct Enacter {
     }
     state.put_job(std::move(record));
   }
-  void operator()(const Finish& d) const { state.erase_job(d.job, d.state == model::JobState::kSucceeded); }
+  void operator()(const Finish& d) const {
+    state.note_habit(*state.jobs().find(d.job));
+    state.erase_job(d.job, d.state == model::JobState::kSucceeded);
+  }
   void operator()(const Refuse& d) const { state.erase_job(d.job, std::nullopt); }
   void operator()(const Block& d) const {
     JobRecord record = *state.jobs().find(d.job);

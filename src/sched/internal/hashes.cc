@@ -86,6 +86,7 @@ std::uint64_t hash_job(const JobRecord& record) {
   out.zigzag(record.claim_until_ms);
   out.zigzag(record.evicted_ms);
   out.zigzag(record.resized_ms);
+  out.zigzag(record.served_ms);
   out.zigzag(record.saved_ms);
   out.varint(record.excluded.size());
   for (const model::NodeId node : record.excluded) {

@@ -58,6 +58,7 @@ void encode_record(BinaryWriter& out, const JobRecord& record) {
   out.zigzag(record.claim_until_ms);
   out.zigzag(record.evicted_ms);
   out.zigzag(record.resized_ms);
+  out.zigzag(record.served_ms);
   out.zigzag(record.saved_ms);
   encode_hold(out, record);
   out.boolean(record.granted != nullptr);
@@ -121,6 +122,7 @@ void decode_claim_fields(FieldReader& in, JobRecord& record) {
   record.claim_until_ms = in.raw().zigzag();
   record.evicted_ms = in.raw().zigzag();
   record.resized_ms = in.format() >= 6 ? in.raw().zigzag() : 0;
+  record.served_ms = in.format() >= 6 ? in.raw().zigzag() : 0;
   record.saved_ms = in.raw().zigzag();
 }
 
@@ -205,7 +207,8 @@ bool makes_sense(const State& state, const JobRecord& record) {
   if (!request.id.is_valid() || state.jobs().contains(request.id) || !state.queues().contains(request.queue) ||
       !wrong_fields(request).empty() || !is_sane_time(record.submitted_ms) || !is_sane_time(record.not_before_ms) ||
       !is_sane_time(record.placed_ms) || !is_sane_time(record.started_ms) || !is_sane_time(record.claim_until_ms) ||
-      !is_sane_time(record.evicted_ms) || !is_sane_time(record.resized_ms) || !is_sane_time(record.saved_ms)) {
+      !is_sane_time(record.evicted_ms) || !is_sane_time(record.resized_ms) || !is_sane_time(record.served_ms) ||
+      record.served_ms < 0 || !is_sane_time(record.saved_ms)) {
     return false;
   }
   const bool can_claim = record.state == model::JobState::kQueued || record.granted != nullptr;
@@ -322,6 +325,7 @@ std::string encode_snapshot(const State& state) {
     encode(out, times);
   }
   encode(out, state.experience());
+  encode(out, state.habits());
   out.varint(state.finished_count());
   out.zigzag(state.moves().hour);
   out.varint(state.moves().count);
@@ -368,6 +372,7 @@ Result<State> decode_snapshot(std::string_view bytes) {
     state.put_run_times(queue, decode_run_times(in));
   }
   state.restore_experience(decode_experience(in));
+  state.restore_habits(decode_habits(in));
   state.restore_finished_count(in.raw().varint());
   if (in.format() >= 6) {
     const std::int64_t hour = in.raw().zigzag();

@@ -130,6 +130,12 @@ std::optional<TimeMs> protection_of(const Policy& policy, const JobRecord& recor
   } else if (record.state == model::JobState::kQueued && record.evicted_ms > 0) {
     until_ms = record.evicted_ms + policy.eviction_interval_ms;
   }
+  // From then on it gives way to others as it is served longer.
+  if (until_ms <= now_ms && policy.order == Order::kLearned && record.state == model::JobState::kRunning &&
+      record.request().is_preemptible && !record.stop.has_value()) {
+    const std::int64_t served_ms = record.served_ms + now_ms - record.started_ms;
+    until_ms = now_ms + learn::Habits::next_step_ms(served_ms) - served_ms;
+  }
   return until_ms > now_ms ? std::optional(until_ms) : std::nullopt;
 }
 
@@ -174,6 +180,9 @@ bool State::set_now(TimeMs now_ms) {
   while (!protections_.empty() && protections_.begin()->first.first <= now_ms_) {
     const auto ended = protections_.begin()->first;
     protections_.erase(ended);
+    if (const auto next_ms = protection_of(policy_, *jobs_.find(ended.second), now_ms_)) {
+      protections_.put({*next_ms, ended.second}, {});
+    }
     ++plan_version_;
     has_woken = true;
   }
@@ -301,6 +310,31 @@ constexpr std::int64_t kHourMs = 3'600'000;
 std::uint32_t State::moves_left() const {
   const std::uint32_t made = moves_.hour == now_ms_ / kHourMs ? moves_.count : 0;
   return policy_.max_moves_per_hour > made ? policy_.max_moves_per_hour - made : 0;
+}
+
+// Of what it would take at least, so that it does not change with where it was placed.
+std::int64_t smallest_milli(const JobRequest& request) {
+  std::int64_t each = 0;
+  for (const model::AcceleratorRequest& accelerator : request.accelerators) {
+    each = each == 0 ? accelerator.per_node.value : std::min(each, accelerator.per_node.value);
+  }
+  return each * request.min_nodes;
+}
+
+std::int64_t served_ms(const JobRecord& record, TimeMs now_ms) {
+  return record.served_ms + (record.granted != nullptr && record.started_ms > 0 ? now_ms - record.started_ms : 0);
+}
+
+std::uint64_t State::urgency_of(const JobRecord& record) const {
+  return policy_.order == Order::kLearned
+             ? habits_.urgency(record.request().queue, smallest_milli(record.request()), served_ms(record, now_ms_))
+             : 0;
+}
+
+void State::note_habit(const JobRecord& record) {
+  if (policy_.order == Order::kLearned && record.served_ms > 0) {
+    habits_.learn(record.request().queue, smallest_milli(record.request()), record.served_ms);
+  }
 }
 
 void State::note_move() {
@@ -478,7 +512,7 @@ std::uint64_t State::scalar_hash() const {
 }
 
 std::uint64_t State::hash() const {
-  return mix64(hash_sum_ + scalar_hash() + experience_.hash());
+  return mix64(hash_sum_ + scalar_hash() + experience_.hash() + habits_.hash());
 }
 
 std::uint64_t State::recompute_hash() const {
@@ -512,7 +546,7 @@ std::uint64_t State::recompute_hash() const {
   for (const auto& [id, outcome] : outcomes_) {
     sum += hash_outcome(id, outcome);
   }
-  return mix64(sum + scalar_hash() + experience_.recompute_hash());
+  return mix64(sum + scalar_hash() + experience_.recompute_hash() + habits_.recompute_hash());
 }
 
 }  // namespace busbar::sched::internal

@@ -12,6 +12,7 @@
 #include "sched/core.h"
 #include "sched/fairshare/tree.h"
 #include "sched/internal/cow_map.h"
+#include "sched/learn/habits.h"
 #include "sched/place/experience.h"
 #include "sched/place/fabric_order.h"
 #include "sched/place/free_map.h"
@@ -74,6 +75,7 @@ struct JobRecord {
   std::shared_ptr<const Granted> claim = {};
   TimeMs claim_until_ms = 0;
   TimeMs evicted_ms = 0;                        ///< Last; 0: never.
+  std::int64_t served_ms = 0;                   ///< On its cards, in attempts that are over.
   TimeMs resized_ms = 0;                        ///< Last stopped to go on with more tasks or elsewhere; 0: never.
   std::vector<model::NodeId> excluded = {};     ///< Where it does not go again, ascending.
   std::shared_ptr<const Kept> kept = {};        ///< Only while it is queued.
@@ -207,6 +209,11 @@ class State {
   std::uint64_t finished_count() const { return finished_count_; }
   /// By queue.
   const CowMap<std::string, RunTimes>& run_times() const { return run_times_; }
+  /// How long jobs ran, while the policy orders by it.
+  const learn::Habits& habits() const { return habits_; }
+  /// How urgent the job is, waiting or running: learn::Habits; 0 unless the policy orders by it. The same for all of a
+  /// class.
+  std::uint64_t urgency_of(const JobRecord& record) const;
   const Moves& moves() const { return moves_; }
   /// That may be moved still in this hour.
   std::uint32_t moves_left() const;
@@ -297,6 +304,9 @@ class State {
   /// Of a snapshot.
   void restore_experience(place::Experience experience) { experience_ = std::move(experience); }
   void note_move();
+  /// The job is over.
+  void note_habit(const JobRecord& record);
+  void restore_habits(learn::Habits habits) { habits_ = std::move(habits); }
   /// Of a snapshot.
   void restore_moves(Moves moves) { moves_ = moves; }
   void restore_finished_count(std::uint64_t count) { finished_count_ = count; }
@@ -347,6 +357,7 @@ class State {
   CowMap<std::string, RunTimes> run_times_;
   std::uint64_t finished_count_ = 0;
   Moves moves_;
+  learn::Habits habits_;
   place::Experience experience_;
   std::uint64_t hash_sum_ = 0;
 

@@ -38,6 +38,15 @@ std::int64_t lost_work(const State& state, const JobRecord& victim) {
   return victim.granted->milli_cards * std::clamp<std::int64_t>(state.now_ms() - since_ms, 0, most_ms);
 }
 
+std::int64_t cost_of_stop(const State& state, const JobRecord& victim) {
+  if (state.policy().order != Order::kLearned) {
+    return lost_work(state, victim);
+  }
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 34;  // Of a job that ends within a second.
+  const auto urgency = static_cast<std::int64_t>(std::min(state.urgency_of(victim), kMost));
+  return urgency * victim.granted->milli_cards / place::kWholeCard;
+}
+
 std::vector<std::uint32_t> entitled_levels(const State& state, const std::string& queue, std::string_view chip,
                                            std::int64_t milli, const fairshare::Freed& freed) {
   std::vector<std::uint32_t> levels;
@@ -67,7 +76,9 @@ Ground::Ground(State& state) : state_(state), version_(state.plan_version()), ma
       map_.release(record->granted->placement);
       freed_.add(state, *record);
     } else if (may_be_stopped(state, *record)) {
-      stoppable_.push_back({.record = record, .leaf = *state.tree().find(record->request().queue)});
+      stoppable_.push_back({.record = record,
+                            .leaf = *state.tree().find(record->request().queue),
+                            .urgency = state.urgency_of(*record)});
     }
   }
   for (const internal::Hold& hold : state.holds()) {
@@ -100,6 +111,21 @@ std::vector<const JobRecord*> Ground::stoppable() const {
   return records;
 }
 
+bool is_clearly_more_urgent(const State& state, std::uint64_t urgency, std::uint64_t than) {
+  return urgency / std::max<std::uint32_t>(state.policy().learned_favour, 1) > than;
+}
+
+// Of the learned order: nobody has a better right to its cards, and the other is clearly more urgent.
+bool Ground::gives_way(const Stoppable& victim, const JobRecord& job, std::uint64_t urgency, std::uint32_t own) const {
+  if (urgency == 0) {
+    return false;
+  }
+  const bool is_unprotected =
+      victim.leaf == own || !state_.tree().has_guarantees() || standing_->is_borrowed_against(victim.record->id(), own);
+  return is_clearly_more_urgent(state_, urgency, victim.urgency) && is_unprotected &&
+         victim.record->request().priority <= job.request().priority;
+}
+
 // Those of lower priority in the same queue; and what is borrowed, seen from a level that gets back what it is
 // guaranteed.
 std::vector<Candidate> Ground::candidates_for(const JobRecord& job, std::string_view chip, std::int64_t milli) {
@@ -110,10 +136,14 @@ std::vector<Candidate> Ground::candidates_for(const JobRecord& job, std::string_
   const JobRequest& request = job.request();
   const std::uint32_t own = *state_.tree().find(request.queue);
   const std::vector<std::uint32_t> levels = entitled_levels(state_, request.queue, chip, milli, freed_);
-  if (!levels.empty() && !standing_.has_value()) {
+  const std::uint64_t urgency = state_.urgency_of(job);
+  if ((!levels.empty() || urgency > 0) && !standing_.has_value()) {
     standing_.emplace(state_);
   }
   const auto is_covered = [&](const Stoppable& victim) {
+    if (gives_way(victim, job, urgency, own)) {
+      return true;
+    }
     if (victim.leaf == own) {
       return victim.record->request().priority < request.priority;
     }
@@ -125,7 +155,7 @@ std::vector<Candidate> Ground::candidates_for(const JobRecord& job, std::string_
   for (const Stoppable& victim : stoppable_) {
     if (is_covered(victim)) {
       candidates.push_back(
-          {.record = victim.record, .part = victim.record->granted, .lost = lost_work(state_, *victim.record)});
+          {.record = victim.record, .part = victim.record->granted, .cost = cost_of_stop(state_, *victim.record)});
     }
   }
   return candidates;
@@ -136,7 +166,7 @@ std::vector<Candidate> yielding_candidates(const State& state, const JobRecord& 
   for (const auto& [id, nothing] : state.yielding()) {
     const JobRecord* record = state.jobs().find(id);
     if (may_be_stopped(state, *record) && internal::yields_to(*record, job)) {
-      candidates.push_back({.record = record, .part = record->granted, .lost = lost_work(state, *record)});
+      candidates.push_back({.record = record, .part = record->granted, .cost = cost_of_stop(state, *record)});
     }
   }
   return candidates;

@@ -15,7 +15,7 @@ namespace busbar::sched::preempt {
 struct Candidate {
   const internal::JobRecord* record = nullptr;
   std::shared_ptr<const internal::Granted> part = {};  ///< What it gives up: all that it has, or what it can spare.
-  std::int64_t lost = 0;  ///< Milli-cards x ms since its last checkpoint, capped by how often it says that it saves.
+  std::int64_t cost = 0;                               ///< cost_of_stop(), or another that whoever asks reckons with.
 };
 
 /// Jobs that hold cards but are ending: as good as gone.
@@ -45,7 +45,10 @@ class Ground {
   struct Stoppable {
     const internal::JobRecord* record = nullptr;
     std::uint32_t leaf = 0;
+    std::uint64_t urgency = 0;
   };
+  bool gives_way(const Stoppable& victim, const internal::JobRecord& job, std::uint64_t urgency,
+                 std::uint32_t own) const;
 
   internal::State& state_;
   std::uint64_t version_ = 0;
@@ -59,6 +62,9 @@ class Ground {
 /// `ground`, made anew if it is not current.
 Ground& current_ground(internal::State& state, std::unique_ptr<Ground>& ground);
 
+/// Of the learned order: so much that one may be stopped for the other.
+bool is_clearly_more_urgent(const internal::State& state, std::uint64_t urgency, std::uint64_t than);
+
 /// The jobs that yield to this one and may be stopped now, cheapest first.
 std::vector<Candidate> yielding_candidates(const internal::State& state, const internal::JobRecord& job);
 
@@ -66,6 +72,10 @@ std::vector<Candidate> yielding_candidates(const internal::State& state, const i
 std::vector<std::uint32_t> entitled_levels(const internal::State& state, const std::string& queue,
                                            std::string_view chip, std::int64_t milli, const fairshare::Freed& freed);
 
+/// Milli-cards x ms since its last checkpoint, capped by how often it says that it saves.
 std::int64_t lost_work(const internal::State& state, const internal::JobRecord& victim);
+/// The least of which is stopped: the work that is lost; in the learned order, how soon it would have ended, by its
+/// urgency whatever its size.
+std::int64_t cost_of_stop(const internal::State& state, const internal::JobRecord& victim);
 
 }  // namespace busbar::sched::preempt

@@ -32,15 +32,19 @@ std::string claim_reason(const Plan& plan) {
                      format_duration_ms(plan.lost_card_ms / place::kWholeCard));
 }
 
-std::string stop_detail(const JobRecord& job, const JobRecord& victim) {
+std::string stop_detail(const State& state, const JobRecord& job, const JobRecord& victim) {
   const JobRequest& request = job.request();
   if (job.booking != nullptr && victim.yields) {
     return fmt::format("for job {}, which was promised a start; this one was backfilled on condition of making room",
                        request.id.value);
   }
-  if (victim.request().queue == request.queue) {
+  const bool is_of_queue = victim.request().queue == request.queue;
+  if (is_of_queue && victim.request().priority < request.priority) {
     return fmt::format("for job {} of higher priority ({} over {})", request.id.value, request.priority,
                        victim.request().priority);
+  }
+  if (is_of_queue || is_clearly_more_urgent(state, state.urgency_of(job), state.urgency_of(victim))) {
+    return fmt::format("for job {}, which is expected to end much sooner for its cards", request.id.value);
   }
   return fmt::format("for job {}: queue \"{}\" gets back what it is guaranteed and queue \"{}\" had borrowed",
                      request.id.value, request.queue, victim.request().queue);
@@ -89,7 +93,7 @@ void carry_out(internal::DecisionLog& log, const JobRecord& job, const Plan& pla
                  .reason = claim_reason(plan)});
   for (const Plan::Victim& entry : plan.victims) {
     const JobRecord victim = *state.jobs().find(entry.job);
-    std::string detail = stop_detail(preemptor, victim);
+    std::string detail = stop_detail(state, preemptor, victim);
     if (entry.goes_on.has_value()) {
       const std::string sizes =
           fmt::format("{} of {} tasks", entry.goes_on->tasks.size(), victim.granted->placement.tasks.size());

@@ -54,7 +54,7 @@ class Mover {
   // Leaves out, dearest first, whoever turns out not to be needed.
   MovePlan without_spare(Set set, MovePlan plan) {
     std::sort(set.begin(), set.end(), [](const Candidate* a, const Candidate* b) {
-      return std::tuple(-a->lost, a->record->id()) < std::tuple(-b->lost, b->record->id());
+      return std::tuple(-a->cost, a->record->id()) < std::tuple(-b->cost, b->record->id());
     });
     for (std::size_t i = 0; i < set.size() && set.size() > 1;) {
       Set fewer = set;
@@ -91,7 +91,7 @@ class Mover {
         return std::nullopt;
       }
       claim(found->placement);
-      plan.cost += one->lost;
+      plan.cost += one->cost;
       plan.moves.push_back({.job = one->record->id(), .to = std::move(found->placement)});
     }
     std::sort(plan.moves.begin(), plan.moves.end(),
@@ -108,7 +108,8 @@ class Mover {
     need->min_tasks = need->max_tasks = static_cast<std::uint32_t>(record.granted->placement.tasks.size());
     need->allowed = gang::nodes_allowed(state_, record);
     auto found = place::Placer(map_, state_.fabric()).place(*need);
-    const bool is_fine = found.has_value() && !elastic::is_near_promised(state_, found->placement, job_.id());
+    const bool is_fine = found.has_value() && found->placement != record.granted->placement &&
+                         !elastic::is_near_promised(state_, found->placement, job_.id());
     return is_fine ? std::move(found) : std::nullopt;
   }
 
@@ -136,7 +137,7 @@ std::vector<Clearing> clearings(const place::FreeMap& map, const std::vector<Can
       clearing.node = task.node;
       held[task.node] += static_cast<std::int64_t>(task.cards.size()) * task.per_card.value;
       if (clearing.jobs.empty() || clearing.jobs.back() != &one) {
-        clearing.cost += one.lost;
+        clearing.cost += one.cost;
         clearing.jobs.push_back(&one);
       }
     }
@@ -205,13 +206,16 @@ std::optional<MovePlan> find_moves(State& state, const JobRecord& job, Ground& g
                             elastic::may_resize(state, *record) &&
                             !elastic::is_near_promised(state, record->granted->placement, job.id());
       if (may_move) {
-        candidates.push_back({.record = record, .part = record->granted, .lost = cost_of_move(state, *record)});
+        candidates.push_back({.record = record, .part = record->granted, .cost = cost_of_move(state, *record)});
       }
     }
     std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-      return std::tuple(a.lost, a.record->id()) < std::tuple(b.lost, b.record->id());
+      return std::tuple(a.cost, a.record->id()) < std::tuple(b.cost, b.record->id());
     });
     Mover mover(state, job, ground.map(), need);
+    if (mover.attempt({}).has_value()) {
+      return std::nullopt;  // What is ending already leaves enough.
+    }
     const auto plan = search(mover, ground.map(), candidates, most);
     if (plan.has_value() && plan->cost < cost_of_waiting(state, job, milli)) {
       return plan;

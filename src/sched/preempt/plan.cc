@@ -59,9 +59,9 @@ class Trial {
 
 /// A set of candidates, by index, with what it costs.
 struct Choice {
-  std::int64_t lost = 0;
+  std::int64_t cost = 0;
   std::vector<std::size_t> members = {};
-  auto rank() const { return std::tuple(lost, members.size(), members); }
+  auto rank() const { return std::tuple(cost, members.size(), members); }
   friend bool operator<(const Choice& a, const Choice& b) { return a.rank() < b.rank(); }
 };
 
@@ -82,7 +82,7 @@ class Search {
       return std::nullopt;
     }
     std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
-      return std::tuple(a.lost, a.record->id()) < std::tuple(b.lost, b.record->id());
+      return std::tuple(a.cost, a.record->id()) < std::tuple(b.cost, b.record->id());
     });
     if (!fits(first(candidates_.size()))) {
       return std::nullopt;
@@ -128,7 +128,7 @@ class Search {
       }
       ++trials;
       if (fits({i})) {
-        return Choice{.lost = candidates_[i].lost, .members = {i}};
+        return Choice{.cost = candidates_[i].cost, .members = {i}};
       }
     }
     return std::nullopt;
@@ -138,7 +138,7 @@ class Search {
   // {.., i, i+1} and {.., i+1}, neither of them cheaper.
   std::optional<Choice> find_exact(const std::optional<Choice>& bound) {
     std::set<Choice> open;
-    if (!candidates_.empty()) open.insert({.lost = candidates_[0].lost, .members = {0}});
+    if (!candidates_.empty()) open.insert({.cost = candidates_[0].cost, .members = {0}});
     while (!open.empty()) {
       const Choice choice = *open.begin();
       open.erase(open.begin());
@@ -154,10 +154,10 @@ class Search {
       }
       Choice longer = choice;
       longer.members.push_back(last + 1);
-      longer.lost += candidates_[last + 1].lost;
+      longer.cost += candidates_[last + 1].cost;
       Choice moved = choice;
       moved.members.back() = last + 1;
-      moved.lost += candidates_[last + 1].lost - candidates_[last].lost;
+      moved.cost += candidates_[last + 1].cost - candidates_[last].cost;
       open.insert(std::move(longer));
       open.insert(std::move(moved));
     }
@@ -185,7 +185,7 @@ class Search {
       if (!trial_.fits(need_)) {
         trial_.take(candidate);
         choice.members.push_back(members[at]);
-        choice.lost += candidate.lost;
+        choice.cost += candidate.cost;
       }
     }
     for (const std::size_t i : choice.members) trial_.put_back(candidates_[i]);
@@ -199,11 +199,12 @@ class Search {
   std::int64_t missing_ = 0;  ///< Milli-cards of the chip that must come free at least.
 };
 
-Plan make_plan(Trial& trial, const place::GangNeed& need, const std::vector<Candidate>& candidates,
+Plan make_plan(const State& state, Trial& trial, const place::GangNeed& need, const std::vector<Candidate>& candidates,
                const Choice& choice) {
-  Plan plan = {.lost_card_ms = choice.lost};
+  Plan plan = {.cost = choice.cost};
   for (const std::size_t i : choice.members) {
     plan.victims.push_back({.job = candidates[i].record->id()});
+    plan.lost_card_ms += lost_work(state, *candidates[i].record);
     trial.take(candidates[i]);
   }
   plan.placement = trial.place(need)->placement;
@@ -214,7 +215,7 @@ Plan make_plan(Trial& trial, const place::GangNeed& need, const std::vector<Cand
 }
 
 bool is_better(const Plan& a, const Plan& b) {
-  return std::tuple(a.lost_card_ms, a.victims.size()) < std::tuple(b.lost_card_ms, b.victims.size());
+  return std::tuple(a.cost, a.victims.size()) < std::tuple(b.cost, b.victims.size());
 }
 
 }  // namespace
@@ -224,6 +225,9 @@ bool may_preempt(const State& state, const JobRecord& job) {
   const auto& priorities = state.queues().find(request.queue)->account.evictable;
   if (!priorities.empty() && priorities.front().first < request.priority) {
     return true;
+  }
+  if (state.policy().order == Order::kLearned) {
+    return !state.live().empty();
   }
   if (!state.tree().has_guarantees()) {
     return false;
@@ -243,7 +247,7 @@ std::vector<Candidate> with_spare(const std::vector<Candidate>& candidates) {
   std::vector<Candidate> spare;
   for (const Candidate& candidate : candidates) {
     if (auto part = elastic::spare_of(*candidate.record)) {
-      spare.push_back({.record = candidate.record, .part = std::move(part), .lost = candidate.lost});
+      spare.push_back({.record = candidate.record, .part = std::move(part), .cost = candidate.cost});
     }
   }
   return spare;
@@ -290,7 +294,7 @@ std::optional<Plan> cheapest_plan(State& state, const JobRecord& job, Ground& gr
       if (!choice.has_value()) {
         return;
       }
-      Plan plan = make_plan(trial, need, search.candidates(), *choice);
+      Plan plan = make_plan(state, trial, need, search.candidates(), *choice);
       if (!cheapest.has_value() || is_better(plan, *cheapest)) {
         cheapest = std::move(plan);
       }

@@ -19,6 +19,7 @@ struct Plan {
   };
   std::vector<Victim> victims = {};  ///< In id order; empty if jobs that are ending already leave enough.
   model::Placement placement = {};
+  std::int64_t cost = 0;          ///< The sum of its victims' cost_of_stop().
   std::int64_t lost_card_ms = 0;  ///< Milli-cards x ms of work that is not saved.
 };
 
