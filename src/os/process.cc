@@ -225,12 +225,24 @@ class AllSignalsBlocked {
 
 pid_t clone_or_copy(ChildPlan& plan, int& pidfd) {
 #ifdef __SANITIZE_THREAD__
-  // ThreadSanitizer's own state must not be shared with the child: here it gets a copy of everything, as by fork.
-  const auto pid =
-      static_cast<pid_t>(syscall(SYS_clone, CLONE_VFORK | CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, 0));
+  // ThreadSanitizer's own state must not be shared with the child, and only its own fork() leaves the child a copy in
+  // which no lock is held by a thread that is not there. The parent sleeps until the exec, as by vfork.
+  int ends[2] = {-1, -1};
+  if (pipe2(ends, O_CLOEXEC) != 0) {
+    return -1;
+  }
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(fcntl(ends[1], F_DUPFD_CLOEXEC, plan.first_free_fd));
+  close(ends[1]);
+  const pid_t pid = fork();
   if (pid == 0) {
     child_main(&plan);
   }
+  write_end.reset();
+  char nothing = 0;
+  while (pid > 0 && read(read_end.get(), &nothing, 1) < 0 && errno == EINTR) {
+  }
+  pidfd = pid > 0 ? static_cast<int>(syscall(SYS_pidfd_open, pid, 0)) : -1;
   return pid;
 #else
   const auto stack = std::make_unique<char[]>(kChildStackBytes);

@@ -69,7 +69,10 @@ class Server:
         return self
 
     def wait_ready(self, deadline_s=60):
-        line = read_line(self.process, deadline_s)
+        try:
+            line = read_line(self.process, deadline_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the end of its log:\n{self.log()[-2000:]}") from None
         assert line.startswith("busbar is ready: "), line
         self.url = line.split()[3]
         return self

@@ -66,12 +66,15 @@ class Crash(unittest.TestCase):
             server = Server("--cpu-cards", "4")
             submitter = Submitter(server, witness, random.Random(SEED + 1))
             try:
+                begin = time.monotonic()
                 server.start()
+                start_s = time.monotonic() - begin
                 submitter.is_up.set()
                 submitter.start()
                 for _ in range(CRASHES):
-                    # The moment of the crash is what varies: an event to wait for would fix it.
-                    submitter.stop_asked.wait(rng.uniform(0.02, 0.6))
+                    # The moment of the crash is what varies: an event to wait for would fix it. A server that is slow to
+                    # start, under a sanitizer, is slow to take jobs too.
+                    submitter.stop_asked.wait(rng.uniform(0.02, max(0.6, start_s)))
                     submitter.is_up.clear()
                     server.kill9()
                     server.spawn()
