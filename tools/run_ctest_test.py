@@ -68,6 +68,20 @@ class JudgeTest(unittest.TestCase):
         self.assertEqual(outcome.failed, ["A.Hangs (did not end)", "layer (timed out)"])
 
 
+class ShardsTest(unittest.TestCase):
+    def test_a_long_suite_is_split_by_googletests_own_way(self):
+        test = {"name": "long", "command": ["x"], "properties": [{"name": "LABELS", "value": ["sharded"]},
+                                                                   {"name": "ENVIRONMENT", "value": ["A=1"]}]}
+        parts = run_ctest.shards_of(test, 2)
+        self.assertEqual(["long.1", "long.2"], [part["name"] for part in parts])
+        self.assertEqual([["A=1", "GTEST_TOTAL_SHARDS=2", f"GTEST_SHARD_INDEX={index}"] for index in range(2)],
+                         [run_ctest.properties_of(part)["ENVIRONMENT"] for part in parts])
+
+    def test_others_stay_whole(self):
+        test = {"name": "short", "command": ["x"], "properties": []}
+        self.assertEqual([test], run_ctest.shards_of(test, 2))
+
+
 class RunOneTest(unittest.TestCase):
     def run_command(self, *command, **properties):
         entry = {"name": "t", "command": list(command),

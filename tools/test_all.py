@@ -154,11 +154,13 @@ def main():
         return report.finish()
     run_checks(report)
     # Tests that run alone wait for processes most of their time: what they leave of the machine builds the fuzz targets.
-    fuzzers = threading.Thread(target=run_fuzzers, args=(report, FUZZ_SECONDS))
-    run_preset(report, "release", when_alone=fuzzers.start)
-    if fuzzers.ident is None:
-        fuzzers.start()
-    fuzzers.join()
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        fuzzers = []
+        run_preset(report, "release", when_alone=lambda: fuzzers.append(beside.submit(run_fuzzers, report, FUZZ_SECONDS)))
+    if not fuzzers:
+        run_fuzzers(report, FUZZ_SECONDS)
+    for future in fuzzers:
+        future.result()  # What went wrong there must not pass for a success.
     if arguments.full:
         run_preset(report, "asan")
         run_preset(report, "tsan")

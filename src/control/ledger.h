@@ -175,7 +175,7 @@ class Ledger final : private ReplicaJobs {
   void carry_out(const sched::Finish& finish);
   void carry_out(const sched::Refuse& refuse);
   void carry_out(const sched::Block& block);
-  static StopOrder stop_order(const JobRecord& record, model::AttemptId attempt);
+  StopOrder stop_order(const JobRecord& record, model::AttemptId attempt) const;
   void carry_out(const sched::Claim& claim);
   void carry_out(const sched::EndHold& end);
   void carry_out(const sched::Reserve& reserve);

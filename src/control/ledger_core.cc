@@ -101,21 +101,21 @@ void Ledger::carry_out(const sched::Stop& stop) {
   record->account.stopping(now_ms());
   record->reason = stop_text(stop);
   note(record->id, "stopping", record->reason);
-  StopOrder order = stop_order(*record, stop.attempt);
-  // Whoever borrowed gives back in time, ready or not.
-  if (stop.reason == sched::StopReason::kPreempted) {
-    for (const model::Queue& queue : core_.queues()) {
-      if (queue.name == record->spec.queue) order.grace_ms = std::min(order.grace_ms, queue.reclaim_bound_ms);
-    }
-  }
-  step_.orders.push_back(order);
+  step_.orders.push_back(stop_order(*record, stop.attempt));
 }
 
-StopOrder Ledger::stop_order(const JobRecord& record, model::AttemptId attempt) {
+StopOrder Ledger::stop_order(const JobRecord& record, model::AttemptId attempt) const {
   const model::CheckpointPolicy& checkpoint = record.spec.checkpoint;
-  return {.attempt = attempt,
-          .grace_ms = record.grace_override_ms.value_or(checkpoint.grace_ms),
-          .signal_first = signal_number(checkpoint.signal)};
+  StopOrder order = {.attempt = attempt,
+                     .grace_ms = record.grace_override_ms.value_or(checkpoint.grace_ms),
+                     .signal_first = signal_number(checkpoint.signal)};
+  // Whoever borrowed gives back in time, ready or not.
+  if (const auto view = core_.find_job(record.id); view && view->stop == sched::StopReason::kPreempted) {
+    for (const model::Queue& queue : core_.queues()) {
+      if (queue.name == record.spec.queue) order.grace_ms = std::min(order.grace_ms, queue.reclaim_bound_ms);
+    }
+  }
+  return order;
 }
 
 void Ledger::carry_out(const sched::Requeue& requeue) {
@@ -163,6 +163,7 @@ void Ledger::carry_out(const sched::Refuse& refuse) {
 void Ledger::carry_out(const sched::Block& block) {
   JobRecord* record = find_live(block.job);
   if (record == nullptr) return;
+  claimed_ms_.erase(record->id);
   record->reason = block.reason;
   follow_state(*record);
   note(record->id, block.is_blocked ? "blocked" : "unblocked", block.reason);

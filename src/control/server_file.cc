@@ -30,7 +30,7 @@ std::string lock_path(const std::string& state_dir) {
 /// An open-file-description lock rather than flock(2): only those can be asked about without taking them, and a client
 /// that took one for a moment could turn a starting server away.
 struct flock whole_file(short type) {
-  struct flock lock{};
+  struct flock lock = {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
   return lock;

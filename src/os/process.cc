@@ -97,7 +97,7 @@ bool take_credentials(const Credentials& credentials) {
 Step prepare_child(ChildPlan& plan) {
   const ProcessOptions& options = *plan.options;
   for (int number = 1; number < NSIG; ++number) {
-    struct sigaction action{};
+    struct sigaction action = {};
     action.sa_handler = SIG_DFL;
     sigaction(number, &action, nullptr);  // fails for SIGKILL, SIGSTOP and glibc's own two, as it should
   }

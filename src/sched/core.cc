@@ -92,6 +92,7 @@ std::optional<JobView> Core::find_job(model::JobId id) const {
                                                                     .start_ms = record->booking->start_ms,
                                                                     .slips = record->booking->slips})
                                             : std::nullopt,
+                 .stop = record->stop,
                  .yields = record->yields};
 }
 

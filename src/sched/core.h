@@ -31,6 +31,7 @@ struct JobView {
   TimeMs hold_until_ms = 0;
   std::vector<model::NodeId> excluded = {};  ///< Nodes that failed it.
   std::optional<Reserve> promise = {};       ///< When and where it starts at the latest.
+  std::optional<StopReason> stop = {};       ///< Why the attempt is being stopped.
   bool yields = false;                       ///< It makes room for jobs that are promised a start: Place::yields.
 };
 

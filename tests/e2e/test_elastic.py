@@ -103,6 +103,10 @@ class Elastic(unittest.TestCase):
                                       resources={"accelerators": "cpu:4"}, checkpoint={"grace": "10m"}))[0]["id"]
         self.server.wait_line(slow, "deaf")
         owner = self.submit("true", 1, queue="serving")
+        # The deadline is no less one after a crash in between.
+        self.server.wait_job(slow, until=lambda status: status["state"] == "stopping")
+        self.server.kill9()
+        self.server.start()
         self.assertEqual("succeeded", self.server.wait_job(owner, deadline_s=60)["state"])
         self.assertEqual("preempted", self.server.job(slow)["attempts"][0]["exit_class"])
 

@@ -38,6 +38,10 @@ struct ConfigField {
 
 /// In the order of the documentation.
 std::span<const ConfigField> config_fields();
+/// Those of them that make the scheduler's policy; the last ones.
+std::vector<ConfigField> scheduling_fields();
+
+inline constexpr std::int64_t kDayMs = 86'400'000;
 const ConfigField* find_config_field(std::string_view key);
 /// "unknown key \"prot\"; did you mean port?"
 std::string unknown_key_message(std::string_view key);

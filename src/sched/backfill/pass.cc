@@ -193,6 +193,10 @@ bool is_elastic(const JobRequest& request) {
 void Pass::enlarge_placed() {
   for (const model::JobId id : small_) {
     const JobRecord& record = *state_.jobs().find(id);
+    // Somebody later in the walk may have taken its cards.
+    if (record.state != model::JobState::kStarting) {
+      continue;
+    }
     const auto growth = elastic::find_growth(state_, record);
     if (growth.has_value() && (promises_.first() == nullptr || promises_.admit(record, growth->added) == nullptr)) {
       log_.amend({.attempt = record.attempt_id(),
@@ -222,8 +226,11 @@ void Pass::grow_running() {
       continue;
     }
     const auto why = elastic::why_it_pays(state_, record, *growth);
+    if (!why.has_value()) {
+      continue;
+    }
     (void)promises_.first();
-    if (!why.has_value() || elastic::is_near_promised(state_, growth->placement)) {
+    if (elastic::is_near_promised(state_, growth->placement)) {
       continue;
     }
     log_.emit(Claim{.job = key.job,
@@ -251,6 +258,9 @@ void Pass::take_yielded() {
 
 // For those that are promised a start: enough may be free, only not side by side.
 void Pass::make_room() {
+  if (state_.moves_left() == 0) {
+    return;
+  }
   std::vector<model::JobId> promised;
   for (const auto& [id, entry] : state_.booked()) {
     promised.push_back(id);
@@ -354,8 +364,8 @@ Pass::Tried Pass::place_within_quota(const JobRecord& record, const Filter* amon
     const fairshare::Room room =
         fairshare::room_for(state_, request, chip, {.each = need.task.milli_cards(), .most = need.max_tasks});
     need.max_tasks = static_cast<std::uint32_t>(room.tasks);
-    if (starts_small && need.max_tasks > need.min_tasks) {
-      need.max_tasks = need.min_tasks;
+    if (starts_small) {
+      need.max_tasks = std::min(need.max_tasks, need.min_tasks);
     }
     if (need.max_tasks < need.min_tasks) {
       tried.is_all_in_quota = false;

@@ -87,6 +87,9 @@ void ServingOrder::count(std::uint32_t leaf, int by) {
 }
 
 void ServingOrder::set_head(std::uint32_t leaf, std::uint64_t urgency) {
+  if (state_.policy().order != Order::kLearned) {
+    return;
+  }
   heads_[leaf] = urgency;
   keys_[leaf] = key_of(leaf);
   for (std::optional<std::uint32_t> at = state_.tree().node(leaf).parent; at.has_value();

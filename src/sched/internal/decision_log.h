@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/check.h"
 #include "sched/internal/step.h"
 
 namespace busbar::sched::internal {
@@ -22,11 +23,13 @@ class DecisionLog {
   /// What was placed in this step gets these cards instead: nobody has seen the first ones.
   void amend(Place place) {
     const auto is_it = [&](const Decision& decision) {
-      const Place* made = std::get_if<Place>(&decision);
-      return made != nullptr && made->attempt == place.attempt;
+      const Place* one = std::get_if<Place>(&decision);
+      return one != nullptr && one->attempt == place.attempt;
     };
+    const auto made = std::find_if(decisions_.begin(), decisions_.end(), is_it);
+    CHECK(made != decisions_.end(), "an attempt is amended that was not placed in this step");
     enact(state_, place);
-    *std::find_if(decisions_.begin(), decisions_.end(), is_it) = std::move(place);
+    *made = std::move(place);
   }
   std::vector<Decision> take() { return std::move(decisions_); }
 

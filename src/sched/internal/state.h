@@ -422,6 +422,11 @@ std::vector<std::string> tags_of(const JobRequest& request);
 /// queue that are behind it.
 bool yields_to(const JobRecord& record, const JobRecord& promised);
 
+/// On its cards, in all attempts so far.
+std::int64_t served_ms(const JobRecord& record, TimeMs now_ms);
+/// It runs with fewer tasks than it would take and may go on with more; one that never saved would begin again.
+bool is_growable(const JobRecord& record);
+
 /// Its nodes exist, in rising order, and its time makes sense.
 bool is_possible(const State& state, const Booking& booking);
 

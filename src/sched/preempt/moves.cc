@@ -199,9 +199,11 @@ std::optional<MovePlan> find_moves(State& state, const JobRecord& job, Ground& g
     if (milli == 0 || room.tasks < need.min_tasks || ground.free_milli(need.task.chip) < milli) {
       continue;
     }
+    const std::int64_t most_cost = cost_of_waiting(state, job, milli);
     std::vector<Candidate> candidates;
     for (const JobRecord* record : ground.stoppable()) {
-      const bool may_move = record->granted->placement.chip == chip && record->granted->milli_cards < milli &&
+      const bool may_move = cost_of_move(state, *record) < most_cost && record->granted->placement.chip == chip &&
+                            record->granted->milli_cards < milli &&
                             record->request().priority <= job.request().priority &&
                             elastic::may_resize(state, *record) &&
                             !elastic::is_near_promised(state, record->granted->placement, job.id());
@@ -217,7 +219,7 @@ std::optional<MovePlan> find_moves(State& state, const JobRecord& job, Ground& g
       return std::nullopt;  // What is ending already leaves enough.
     }
     const auto plan = search(mover, ground.map(), candidates, most);
-    if (plan.has_value() && plan->cost < cost_of_waiting(state, job, milli)) {
+    if (plan.has_value() && plan->cost < most_cost) {
       return plan;
     }
   }
