@@ -10,6 +10,7 @@
 
 #include "gateway/gateway.h"
 #include "gateway/test_http2.h"
+#include "gateway/test_metrics.h"
 #include "gateway/test_peers.h"
 
 namespace busbar::gateway {
@@ -17,6 +18,7 @@ namespace {
 
 using testing::answers;
 using testing::Backend;
+using testing::comes_to_show;
 using testing::echoes;
 using testing::frame;
 using testing::has;
@@ -55,7 +57,7 @@ TEST(GatewayHttp2, MakesRequestsOfHttp1OfItsStreams) {
             "GET /a?b=c HTTP/1.1\r\nHost: gw\r\nx-a: b\r\nCookie: a=1; b=2\r\nX-Forwarded-For: 127.0.0.1\r\n"
             "X-Forwarded-Proto: http\r\nX-Forwarded-Prefix: /services/s\r\n\r\n");
   EXPECT_EQ(answer.fields.count("connection"), 0U);
-  EXPECT_TRUE(has(gateway->metrics_text(), "busbar_gateway_http2_connections_total 1\n"));
+  EXPECT_TRUE(comes_to_show(*gateway, "busbar_gateway_http2_connections_total 1\n"));
 }
 
 TEST(GatewayHttp2, IsChosenByTls) {
@@ -220,7 +222,7 @@ TEST(GatewayHttp2, AClientsResetReachesTheReplica) {
   client->reset(id);
   is_gone.wait();
   EXPECT_EQ(client->wait(client->ask(Http2Peer::get("/v1/models"))).status, 200);
-  EXPECT_TRUE(has(gateway->metrics_text(), "busbar_gateway_aborts_total{service=\"s\"} 1\n"));
+  EXPECT_TRUE(comes_to_show(*gateway, "busbar_gateway_aborts_total{service=\"s\"} 1\n"));
 }
 
 TEST(GatewayHttp2, AnEarlyAnswerEndsTheRequest) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "gateway/test_metrics.h"
 #include "gateway/test_peers.h"
 
 namespace busbar::gateway {
@@ -17,6 +18,7 @@ namespace {
 using testing::answers;
 using testing::Backend;
 using testing::closed_port;
+using testing::comes_to_show;
 using testing::echoes;
 using testing::has;
 using testing::Peer;
@@ -243,7 +245,7 @@ TEST(Gateway, FlushesEachEventOfAStream) {
   EXPECT_TRUE(has(client.read_until("data: 1\n\n"), "text/event-stream"));
   first_seen.count_down();
   EXPECT_TRUE(has(client.read_until("0\r\n\r\n"), "data: 2\n\n"));
-  EXPECT_TRUE(has(gateway->metrics_text(), "busbar_gateway_event_gap_seconds_count{service=\"s\"} 1"));
+  EXPECT_TRUE(comes_to_show(*gateway, "busbar_gateway_event_gap_seconds_count{service=\"s\"} 1"));
 }
 
 TEST(Gateway, TunnelsAfterAnUpgrade) {
@@ -487,7 +489,7 @@ TEST(Gateway, KeepsCountsAndConnectionsAcrossTables) {
     ASSERT_TRUE(gateway->update({.version = version, .services = {service({backend.port()})}}));
   }
   EXPECT_EQ(backend.connections(), 1U);
-  EXPECT_TRUE(has(gateway->metrics_text(), "busbar_gateway_requests_total{service=\"s\"} 18\n"));
+  EXPECT_TRUE(comes_to_show(*gateway, "busbar_gateway_requests_total{service=\"s\"} 18\n"));
   // The client has its answer a moment before it is counted.
   std::uint64_t arrivals = 0;
   std::uint64_t finished = 0;

@@ -2,16 +2,15 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "gateway/gateway.h"
+#include "gateway/test_metrics.h"
 #include "gateway/test_peers.h"
 #include "os/crypto/crypto.h"
 
@@ -56,13 +55,7 @@ class GatewayPolicy : public ::testing::Test {
   bool counts(std::string_view line) const { return gateway_->metrics_text().find(line) != std::string::npos; }
 
   /// What is counted when an answer has gone may be seen a moment later.
-  void until(const std::string& line) const {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!counts(line)) {
-      ASSERT_LT(std::chrono::steady_clock::now(), end) << line << "\n" << gateway_->metrics_text();
-      std::this_thread::yield();
-    }
-  }
+  void until(const std::string& line) const { EXPECT_TRUE(comes_to_show(*gateway_, line)); }
 
   std::unique_ptr<Gateway> gateway_ = {};
   std::uint64_t version_ = 0;

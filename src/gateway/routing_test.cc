@@ -162,7 +162,7 @@ TEST_F(GatewayRouting, CopiesOfRequestsGoToTheMirrorAndTheirAnswersNowhere) {
   EXPECT_TRUE(holds(copy, "PUT /x HTTP/1.1\r\n")) << copy;
   EXPECT_TRUE(holds(copy, "X-A: b\r\n")) << copy;
   EXPECT_TRUE(holds(copy, "X-Busbar-Mirror: s\r\nConnection: close\r\n\r\nhello")) << copy;
-  EXPECT_TRUE(counts("busbar_gateway_mirrors_total{service=\"s\"} 1\n"));
+  until("busbar_gateway_mirrors_total{service=\"s\"} 1\n");
   EXPECT_TRUE(counts("busbar_gateway_requests_total{service=\"shadow\"} 0\n"));
 }
 
@@ -175,8 +175,8 @@ TEST_F(GatewayRouting, AMirrorThatIsStuckSlowsNobody) {
   const Backend backend(echoes());
   start(mirrored(backend, shadow));
   for (int count = 0; count < 100; ++count) ASSERT_EQ(status_in(get("")), 200);
-  EXPECT_TRUE(counts("busbar_gateway_mirrors_total{service=\"s\"} 64\n"));
-  EXPECT_TRUE(counts("busbar_gateway_mirrors_dropped_total{service=\"s\"} 36\n"));
+  until("busbar_gateway_mirrors_total{service=\"s\"} 64\n");
+  until("busbar_gateway_mirrors_dropped_total{service=\"s\"} 36\n");
   may_end.count_down();
 }
 

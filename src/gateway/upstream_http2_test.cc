@@ -10,6 +10,7 @@
 #include "gateway/gateway.h"
 #include "gateway/test_http2.h"
 #include "gateway/test_http2_replica.h"
+#include "gateway/test_metrics.h"
 #include "gateway/test_peers.h"
 
 namespace busbar::gateway {
@@ -18,6 +19,7 @@ namespace {
 using testing::answers;
 using testing::Backend;
 using testing::closed_port;
+using testing::comes_to_show;
 using testing::echoes;
 using testing::has;
 using testing::Http2Peer;
@@ -70,8 +72,8 @@ std::string ask(const Gateway& gateway, std::string_view request) {
   return client.read_message();
 }
 
-bool counts(const Gateway& gateway, const std::string& what, int value) {
-  return has(gateway.metrics_text(), "busbar_gateway_" + what + "{service=\"s\"} " + std::to_string(value) + "\n");
+::testing::AssertionResult counts(const Gateway& gateway, const std::string& what, int value) {
+  return comes_to_show(gateway, "busbar_gateway_" + what + "{service=\"s\"} " + std::to_string(value) + "\n");
 }
 
 TEST(UpstreamHttp2, TakesRequestsOfHttp1) {
