@@ -47,24 +47,27 @@ ErrorCode code_of_status(int http_status_of_answer) {
 }  // namespace
 
 Json to_json(const ErrorBody& value) {
-  return internal::write_object(internal::ErrorAnswer{.error = {.code = std::string(error_code_name(value.error.code)),
-                                                                .message = value.error.message,
-                                                                .cause = value.error.cause,
-                                                                .is_retryable = value.error.is_retryable,
-                                                                .diagnostics = value.diagnostics}});
+  const internal::ErrorAnswer answer{.error = {.code = std::string(error_code_name(value.error.code)),
+                                               .message = value.error.message,
+                                               .cause = value.error.cause,
+                                               .is_retryable = value.error.is_retryable,
+                                               .diagnostics = value.diagnostics}};
+  return internal::write_object(&answer, internal::table_of<internal::ErrorAnswer>());
 }
 
 ErrorBody error_body_from_json(const Json& json, int http_status) {
-  const auto answer = internal::read_object<internal::ErrorAnswer>(json, internal::UnknownKeys::kIgnore);
-  if (!answer || answer->error.code.empty()) {
+  internal::ErrorAnswer answer;
+  const auto outcome =
+      internal::read_object(&answer, internal::table_of<internal::ErrorAnswer>(), json, internal::UnknownKeys::kIgnore);
+  if (!outcome || answer.error.code.empty()) {
     return ErrorBody{.error = {.code = code_of_status(http_status),
                                .message = "the server answered with status " + std::to_string(http_status)}};
   }
-  return ErrorBody{.error = {.code = error_code_from_name(answer->error.code),
-                             .message = answer->error.message,
-                             .cause = answer->error.cause,
-                             .is_retryable = answer->error.is_retryable},
-                   .diagnostics = answer->error.diagnostics};
+  return ErrorBody{.error = {.code = error_code_from_name(answer.error.code),
+                             .message = answer.error.message,
+                             .cause = answer.error.cause,
+                             .is_retryable = answer.error.is_retryable},
+                   .diagnostics = answer.error.diagnostics};
 }
 
 }  // namespace busbar::api

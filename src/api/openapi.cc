@@ -2,7 +2,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 
 #include "api/internal/tables.h"
@@ -12,14 +11,19 @@
 namespace busbar::api {
 namespace {
 
-Json reference(std::string_view component) {
-  return Json::object({{"$ref", "#/components/schemas/" + std::string(component)}});
-}
+using internal::reference;
 
-template <class... Types>
-Json component_schemas(std::tuple<Types...>* /*types*/) {
+Json component_schemas() {
   Json schemas = Json::object();
-  (schemas.set(std::string(internal::Table<Types>::kName), internal::object_schema<Types>()), ...);
+  const auto add = [&schemas](const internal::ObjectTable& table) {
+    schemas.set(std::string(table.name), internal::object_schema(table));
+  };
+#define BUSBAR_ADD_SCHEMA(Type) add(internal::table_of<Type>());
+  BUSBAR_API_TYPES(BUSBAR_ADD_SCHEMA)
+#undef BUSBAR_ADD_SCHEMA
+  add(internal::table_of<ServerStatus::Capability>());
+  add(internal::table_of<internal::ErrorFields>());
+  add(internal::table_of<internal::ErrorAnswer>());
   return schemas;
 }
 
@@ -205,8 +209,8 @@ Json paths() {
 Json openapi(std::string_view version) {
   const Json bearer =
       Json::object({{"type", "http"}, {"scheme", "bearer"}, {"description", "The text of the server's token file."}});
-  Json components = Json::object({{"schemas", component_schemas(static_cast<internal::AllTypes*>(nullptr))},
-                                  {"securitySchemes", Json::object({{"token", bearer}})}});
+  Json components =
+      Json::object({{"schemas", component_schemas()}, {"securitySchemes", Json::object({{"token", bearer}})}});
   return Json::object(
       {{"openapi", "3.1.0"},
        {"info", Json::object({{"title", "busbar"},

@@ -15,7 +15,7 @@
 #include "model/job.h"
 
 /// Requests and answers of the HTTP API as plain values, each with to_json and from_json. The server writes them, the
-/// command line reads them, OpenAPI is generated from the same field tables (internal/tables.h). Readers ignore keys
+/// command line reads them, OpenAPI is generated from the same field tables (internal/tables_*.cc). Readers ignore keys
 /// that they do not know, so that an older client can talk to a newer server; request readers of the server refuse
 /// them.
 namespace busbar::api {

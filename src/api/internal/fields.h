@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -17,184 +17,188 @@
 #include "model/job.h"
 
 /// One table of fields a type gives its writer, its reader and its OpenAPI schema, so the three cannot drift apart.
-/// `Table<T>` (tables.h) holds the name, a sentence and the fields; `Codec<V>` knows how one kind of value looks in
-/// JSON. Pure templates without state.
+/// `table_of<T>()` (tables.h) holds the name, a sentence and the fields; `Codec<V>` knows how one kind of value looks
+/// in JSON. The loops over tables know no types (fields.cc): a type costs the compiler its table and no more. All of it
+/// is pure and without state.
 namespace busbar::api::internal {
-
-/// Whether a key must be there: only says so in the schema; readers give an absent key the field's default.
-enum class Presence { kRequired, kOptional };
-
-template <class Owner, class Value>
-struct Field {
-  std::string_view name;
-  Value Owner::* member;
-  std::string_view text;
-  Presence presence;
-};
-
-template <class Owner, class Value>
-constexpr auto field(std::string_view name, Value Owner::* member, std::string_view text) {
-  return Field<Owner, Value>{name, member, text, Presence::kRequired};
-}
-template <class Owner, class Value>
-constexpr auto optional_field(std::string_view name, Value Owner::* member, std::string_view text) {
-  return Field<Owner, Value>{name, member, text, Presence::kOptional};
-}
-
-template <class T>
-struct Table;
-template <class T>
-concept HasTable = requires { Table<T>::kName; };
 
 enum class UnknownKeys { kIgnore, kRefuse };
 
-inline tl::unexpected<Error> type_error(std::string_view expected) {
-  return make_error(ErrorCode::kInvalidArgument, "expected " + std::string(expected));
-}
-
-/// write(value), read(json, unknown_keys), schema().
-template <class V>
-struct Codec;
-
-template <class T>
-Json write_object(const T& value);
-template <class T>
-Result<T> read_object(const Json& json, UnknownKeys unknown_keys);
-
-template <HasTable T>
-struct Codec<T> {
-  static Json write(const T& value) { return write_object(value); }
-  static Result<T> read(const Json& json, UnknownKeys unknown_keys) { return read_object<T>(json, unknown_keys); }
-  static Json schema() { return Json::object({{"$ref", "#/components/schemas/" + std::string(Table<T>::kName)}}); }
+/// How one kind of value looks in JSON. The pointers are to a value of that kind.
+struct ValueType {
+  Json (*write)(const void* value);  ///< Null: it says nothing and its key is left out.
+  Result<void> (*read)(void* value, const Json& json, UnknownKeys unknown_keys);
+  Json (*schema)();
+  bool is_always_written;
 };
+
+/// One member of an object, and its key.
+struct Field {
+  std::string_view name;
+  std::string_view text;
+  bool is_required;  ///< Only says so in the schema; readers give an absent key the field's default.
+  const ValueType* type;
+  const void* (*member)(const void* owner);
+};
+
+struct ObjectTable {
+  std::string_view name;
+  std::string_view text;
+  std::span<const Field> fields;
+};
+
+/// Leaves out what says nothing: an optional without a value and null JSON.
+Json write_object(const void* value, const ObjectTable& table);
+/// Into a value with its defaults; after an error it holds what was read before.
+Result<void> read_object(void* value, const ObjectTable& table, const Json& json, UnknownKeys unknown_keys);
+Json object_schema(const ObjectTable& table);
+/// {"$ref": ...} to a component of the OpenAPI document.
+Json reference(std::string_view component);
+
+/// The table of an object; every specialisation is declared in tables.h.
+template <class T>
+const ObjectTable& table_of();
+
+tl::unexpected<Error> type_error(std::string_view expected);
+
+/// write(value), read(value, json, unknown_keys), schema(). The general one is for objects that have a table.
+template <class V>
+struct Codec {
+  static Json write(const V& value) { return write_object(&value, table_of<V>()); }
+  static Result<void> read(V& value, const Json& json, UnknownKeys unknown_keys) {
+    return read_object(&value, table_of<V>(), json, unknown_keys);
+  }
+  static Json schema() { return reference(table_of<V>().name); }
+};
+
+template <class V>
+inline constexpr bool kIsAlwaysWritten = !std::is_same_v<V, Json>;
+template <class V>
+inline constexpr bool kIsAlwaysWritten<std::optional<V>> = false;
+
+template <class V>
+inline constexpr ValueType kValueType = {
+    .write = [](const void* value) { return Json(Codec<V>::write(*static_cast<const V*>(value))); },
+    .read = [](void* value, const Json& json,
+               UnknownKeys unknown_keys) { return Codec<V>::read(*static_cast<V*>(value), json, unknown_keys); },
+    .schema = &Codec<V>::schema,
+    .is_always_written = kIsAlwaysWritten<V>};
+
+template <class Owner, class Value>
+Owner owner_of(Value Owner::*);
+template <class Owner, class Value>
+Value value_of(Value Owner::*);
+
+template <auto kMember>
+constexpr Field optional_field(std::string_view name, std::string_view text) {
+  using Owner = decltype(owner_of(kMember));
+  return {.name = name,
+          .text = text,
+          .is_required = false,
+          .type = &kValueType<decltype(value_of(kMember))>,
+          .member = [](const void* owner) -> const void* { return &(static_cast<const Owner*>(owner)->*kMember); }};
+}
+template <auto kMember>
+constexpr Field field(std::string_view name, std::string_view text) {
+  Field row = optional_field<kMember>(name, text);
+  row.is_required = row.type->is_always_written;
+  return row;
+}
 
 template <>
 struct Codec<bool> {
   static Json write(bool value) { return value; }
-  static Result<bool> read(const Json& json, UnknownKeys /*unknown_keys*/) {
-    if (!json.is_bool()) {
-      return type_error("true or false");
-    }
-    return json.as_bool();
-  }
-  static Json schema() { return Json::object({{"type", "boolean"}}); }
+  static Result<void> read(bool& value, const Json& json, UnknownKeys unknown_keys);
+  static Json schema();
 };
+
+Result<std::int64_t> read_integer(const Json& json, std::int64_t min, std::uint64_t max);
+Json integer_schema(std::size_t bytes, bool is_signed);
 
 template <std::integral V>
 struct Codec<V> {
   static Json write(V value) {
-    if constexpr (std::is_signed_v<V>) {
-      return static_cast<std::int64_t>(value);
-    } else {
-      return static_cast<std::uint64_t>(value);
-    }
+    return static_cast<std::conditional_t<std::is_signed_v<V>, std::int64_t, std::uint64_t>>(value);
   }
-  static Result<V> read(const Json& json, UnknownKeys /*unknown_keys*/) {
-    if (!json.is_int()) {
-      return type_error("an integer");
-    }
-    if (!std::in_range<V>(json.as_int())) {
-      return type_error("an integer from " + std::to_string(std::numeric_limits<V>::min()) + " to " +
-                        std::to_string(std::numeric_limits<V>::max()));
-    }
-    return static_cast<V>(json.as_int());
+  static Result<void> read(V& value, const Json& json, UnknownKeys /*unknown_keys*/) {
+    using Limits = std::numeric_limits<V>;
+    TRY_ASSIGN(const std::int64_t integer, read_integer(json, static_cast<std::int64_t>(Limits::min()), Limits::max()));
+    value = static_cast<V>(integer);
+    return {};
   }
-  static Json schema() {
-    Json json = Json::object({{"type", "integer"}, {"format", sizeof(V) <= 4 ? "int32" : "int64"}});
-    if constexpr (std::is_unsigned_v<V>) {
-      json.set("minimum", 0);
-    }
-    return json;
-  }
+  static Json schema() { return integer_schema(sizeof(V), std::is_signed_v<V>); }
 };
 
 template <>
 struct Codec<double> {
   static Json write(double value) { return value; }
-  static Result<double> read(const Json& json, UnknownKeys /*unknown_keys*/) {
-    if (!json.is_number()) {
-      return type_error("a number");
-    }
-    return json.as_double();
-  }
-  static Json schema() { return Json::object({{"type", "number"}}); }
+  static Result<void> read(double& value, const Json& json, UnknownKeys unknown_keys);
+  static Json schema();
 };
 
 template <>
 struct Codec<std::string> {
   static Json write(const std::string& value) { return value; }
-  static Result<std::string> read(const Json& json, UnknownKeys /*unknown_keys*/) {
-    if (!json.is_string()) {
-      return type_error("a text");
-    }
-    return json.as_string();
-  }
-  static Json schema() { return Json::object({{"type", "string"}}); }
+  static Result<void> read(std::string& value, const Json& json, UnknownKeys unknown_keys);
+  static Json schema();
 };
 
 /// Any JSON.
 template <>
 struct Codec<Json> {
   static Json write(const Json& value) { return value; }
-  static Result<Json> read(const Json& json, UnknownKeys /*unknown_keys*/) { return json; }
-  static Json schema() { return Json::object(); }
+  static Result<void> read(Json& value, const Json& json, UnknownKeys unknown_keys);
+  static Json schema();
 };
 
 template <class Tag>
 struct Codec<Id<Tag>> {
   static Json write(Id<Tag> value) { return value.value; }
-  static Result<Id<Tag>> read(const Json& json, UnknownKeys unknown_keys) {
-    TRY_ASSIGN(const std::uint64_t value, Codec<std::uint64_t>::read(json, unknown_keys));
-    return Id<Tag>{value};
+  static Result<void> read(Id<Tag>& value, const Json& json, UnknownKeys unknown_keys) {
+    return Codec<std::uint64_t>::read(value.value, json, unknown_keys);
   }
   static Json schema() { return Codec<std::uint64_t>::schema(); }
 };
 
 template <>
 struct Codec<model::JobState> {
-  static Json write(model::JobState value) { return model::job_state_name(value); }
-  static Result<model::JobState> read(const Json& json, UnknownKeys /*unknown_keys*/) {
-    const auto state = model::job_state_from_name(json.as_string());
-    if (!state) {
-      return type_error("a job state");
-    }
-    return *state;
-  }
-  static Json schema() {
-    Json names = Json::array();
-    for (int i = 0; i <= static_cast<int>(model::JobState::kCancelled); ++i) {
-      names.push(model::job_state_name(static_cast<model::JobState>(i)));
-    }
-    return Json::object({{"type", "string"}, {"enum", std::move(names)}});
-  }
+  static Json write(model::JobState value);
+  static Result<void> read(model::JobState& value, const Json& json, UnknownKeys unknown_keys);
+  static Json schema();
 };
+
+template <class V>
+struct Codec<std::optional<V>> {
+  static Json write(const std::optional<V>& value) { return value ? Json(Codec<V>::write(*value)) : Json(); }
+  static Result<void> read(std::optional<V>& value, const Json& json, UnknownKeys unknown_keys) {
+    return json.is_null() ? Result<void>() : Codec<V>::read(value.emplace(), json, unknown_keys);
+  }
+  static Json schema() { return Codec<V>::schema(); }
+};
+
+/// `append` adds an item with its defaults to the list and gives it.
+Result<void> read_list(void* list, void* (*append)(void* list), const ValueType& item, const Json& json,
+                       UnknownKeys unknown_keys);
+Json list_schema(const ValueType& item);
 
 template <class Item>
 struct Codec<std::vector<Item>> {
-  static Json write(const std::vector<Item>& items) {
+  using Items = std::vector<Item>;
+  static Json write(const Items& items) {
     Json json = Json::array();
-    for (const Item& item : items) {
-      json.push(Codec<Item>::write(item));
-    }
+    for (const Item& item : items) json.push(Codec<Item>::write(item));
     return json;
   }
-  static Result<std::vector<Item>> read(const Json& json, UnknownKeys unknown_keys) {
-    if (!json.is_array()) {
-      return type_error("a list");
-    }
-    std::vector<Item> items;
-    items.reserve(json.items().size());
-    for (const Json& item : json.items()) {
-      auto value = Codec<Item>::read(item, unknown_keys);
-      if (!value) {
-        return with_context("item " + std::to_string(items.size()), value.error());
-      }
-      items.push_back(*std::move(value));
-    }
-    return items;
+  static Result<void> read(Items& items, const Json& json, UnknownKeys unknown_keys) {
+    constexpr auto append = [](void* list) -> void* { return &static_cast<Items*>(list)->emplace_back(); };
+    return read_list(&items, append, kValueType<Item>, json, unknown_keys);
   }
-  static Json schema() { return Json::object({{"type", "array"}, {"items", Codec<Item>::schema()}}); }
+  static Json schema() { return list_schema(kValueType<Item>); }
 };
+
+Result<void> read_map(void* map, void* (*append)(void* map, const std::string& name), const ValueType& value,
+                      const Json& json, UnknownKeys unknown_keys);
+Json map_schema(const ValueType& value);
 
 /// Named values, as an object that keeps their order.
 template <class Value>
@@ -202,134 +206,16 @@ struct Codec<std::vector<std::pair<std::string, Value>>> {
   using Pairs = std::vector<std::pair<std::string, Value>>;
   static Json write(const Pairs& pairs) {
     Json json = Json::object();
-    for (const auto& [name, value] : pairs) {
-      json.set(name, Codec<Value>::write(value));
-    }
+    for (const auto& [name, value] : pairs) json.set(name, Codec<Value>::write(value));
     return json;
   }
-  static Result<Pairs> read(const Json& json, UnknownKeys unknown_keys) {
-    if (!json.is_object()) {
-      return type_error("an object");
-    }
-    Pairs pairs;
-    for (const auto& [name, member] : json.members()) {
-      auto value = Codec<Value>::read(member, unknown_keys);
-      if (!value) {
-        return with_context(name, value.error());
-      }
-      pairs.emplace_back(name, *std::move(value));
-    }
-    return pairs;
+  static Result<void> read(Pairs& pairs, const Json& json, UnknownKeys unknown_keys) {
+    constexpr auto append = [](void* map, const std::string& name) -> void* {
+      return &static_cast<Pairs*>(map)->emplace_back(name, Value{}).second;
+    };
+    return read_map(&pairs, append, kValueType<Value>, json, unknown_keys);
   }
-  static Json schema() { return Json::object({{"type", "object"}, {"additionalProperties", Codec<Value>::schema()}}); }
+  static Json schema() { return map_schema(kValueType<Value>); }
 };
-
-template <class V>
-inline constexpr bool kIsOptional = false;
-template <class V>
-inline constexpr bool kIsOptional<std::optional<V>> = true;
-
-template <class T, class Each>
-void for_each_field(Each each) {
-  std::apply([&](const auto&... fields) { (each(fields), ...); }, Table<T>::kFields);
-}
-
-/// Leaves out what says nothing: an optional without a value and null JSON.
-template <class T>
-Json write_object(const T& value) {
-  Json json = Json::object();
-  for_each_field<T>([&]<class Value>(const Field<T, Value>& field) {
-    const Value& member = value.*field.member;
-    if constexpr (kIsOptional<Value>) {
-      if (member) {
-        json.set(std::string(field.name), Codec<typename Value::value_type>::write(*member));
-      }
-    } else if constexpr (std::is_same_v<Value, Json>) {
-      if (!member.is_null()) {
-        json.set(std::string(field.name), member);
-      }
-    } else {
-      json.set(std::string(field.name), Codec<Value>::write(member));
-    }
-  });
-  return json;
-}
-
-template <class T, class Value>
-Result<void> read_field(T& out, const Field<T, Value>& field, const Json& json, UnknownKeys unknown_keys) {
-  if constexpr (kIsOptional<Value>) {
-    if (json.is_null()) {
-      return {};
-    }
-    TRY_ASSIGN(out.*field.member, Codec<typename Value::value_type>::read(json, unknown_keys));
-  } else {
-    TRY_ASSIGN(out.*field.member, Codec<Value>::read(json, unknown_keys));
-  }
-  return {};
-}
-
-template <class T>
-Result<void> refuse_unknown_keys(const Json& json) {
-  for (const auto& member : json.members()) {
-    bool is_known = false;
-    for_each_field<T>([&](const auto& field) { is_known = is_known || field.name == member.first; });
-    if (!is_known) {
-      return make_error(ErrorCode::kInvalidArgument,
-                        "unknown key \"" + member.first + "\" in " + std::string(Table<T>::kName));
-    }
-  }
-  return {};
-}
-
-template <class T>
-Result<T> read_object(const Json& json, UnknownKeys unknown_keys) {
-  if (!json.is_object()) {
-    return type_error("an object (" + std::string(Table<T>::kName) + ")");
-  }
-  if (unknown_keys == UnknownKeys::kRefuse) {
-    TRY(refuse_unknown_keys<T>(json));
-  }
-  T value;
-  Result<void> outcome;
-  for_each_field<T>([&](const auto& field) {
-    const Json* member = outcome ? json.find(field.name) : nullptr;
-    if (member == nullptr) {
-      return;
-    }
-    outcome = read_field(value, field, *member, unknown_keys);
-    if (!outcome) {
-      outcome = with_context(std::string(Table<T>::kName) + "." + std::string(field.name), outcome.error());
-    }
-  });
-  TRY(outcome);
-  return value;
-}
-
-template <class T>
-Json object_schema() {
-  Json properties = Json::object();
-  Json required = Json::array();
-  for_each_field<T>([&]<class Value>(const Field<T, Value>& field) {
-    Json schema;
-    if constexpr (kIsOptional<Value>) {
-      schema = Codec<typename Value::value_type>::schema();
-    } else {
-      schema = Codec<Value>::schema();
-      if (field.presence == Presence::kRequired && !std::is_same_v<Value, Json>) {
-        required.push(field.name);
-      }
-    }
-    if (!field.text.empty()) {
-      schema.set("description", field.text);
-    }
-    properties.set(std::string(field.name), std::move(schema));
-  });
-  Json json = Json::object({{"type", "object"}, {"description", Table<T>::kText}});
-  json.set("properties", std::move(properties));
-  if (!required.items().empty()) {
-    json.set("required", std::move(required));
-  }
-  return json;
-}
 
 }  // namespace busbar::api::internal
