@@ -5,16 +5,18 @@
 
 /// The types that have a table of fields (tables_jobs.cc, tables_cluster.cc). A new field is one line there; a new type
 /// also joins this list, which gives it its readers, its writer and its place in the OpenAPI document.
-#define BUSBAR_API_TYPES(EACH)                                                                                         \
-  EACH(Diagnostic)                                                                                                     \
-  EACH(SubmitRequest) EACH(TaskStatus) EACH(AttemptStatus) EACH(ProgressStatus) EACH(EfficiencyStatus) EACH(JobStatus) \
-      EACH(ReplicaStatus) EACH(ServiceStatus) EACH(ServiceList) EACH(SubmitAnswer) EACH(JobList) EACH(ChangeStatus)    \
-          EACH(WhyAnswer) EACH(WhenAnswer) EACH(CardStatus) EACH(NodeStatus) EACH(NodeList) EACH(CardList)             \
-              EACH(QueueRequest) EACH(QueueStatus) EACH(QueueList) EACH(QueueDiffRequest) EACH(JobChange)              \
-                  EACH(QueueDiff) EACH(UsageRow) EACH(UsageList) EACH(ReservationRequest) EACH(ReservationStatus)      \
-                      EACH(ReservationList) EACH(EventStatus) EACH(EventList) EACH(KeyRequest) EACH(KeyStatus)         \
-                          EACH(KeyList) EACH(TenantRequest) EACH(TenantStatus) EACH(TenantList) EACH(SecretStatus)     \
-                              EACH(SecretList) EACH(LogLine) EACH(ServerStatus)
+/// (Laid out by hand: clang-format would indent each line more than the one before.)
+// clang-format off
+#define BUSBAR_API_TYPES(EACH)                                                                                        \
+  EACH(Diagnostic) EACH(SubmitRequest) EACH(TaskStatus) EACH(AttemptStatus) EACH(ProgressStatus)                      \
+  EACH(EfficiencyStatus) EACH(JobStatus) EACH(ReplicaStatus) EACH(ServiceStatus) EACH(ServiceList)                    \
+  EACH(SubmitAnswer) EACH(JobList) EACH(ChangeStatus) EACH(WhyAnswer) EACH(WhenAnswer) EACH(CardStatus)               \
+  EACH(NodeStatus) EACH(NodeList) EACH(CardList) EACH(QueueRequest) EACH(QueueStatus) EACH(QueueList)                 \
+  EACH(QueueDiffRequest) EACH(JobChange) EACH(QueueDiff) EACH(UsageRow) EACH(UsageList) EACH(ReservationRequest)      \
+  EACH(ReservationStatus) EACH(ReservationList) EACH(EventStatus) EACH(EventList) EACH(KeyRequest) EACH(KeyStatus)    \
+  EACH(KeyList) EACH(TenantRequest) EACH(TenantStatus) EACH(TenantList) EACH(SecretStatus) EACH(SecretList)           \
+  EACH(LogLine) EACH(ServerStatus)
+// clang-format on
 
 namespace busbar::api::internal {
 
