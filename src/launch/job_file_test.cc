@@ -253,7 +253,17 @@ TEST(JobFile, ReplicasMaySpeakHttp2) {
   const ParsedJob parsed = parse_job_file("name: s\ntype: service\nrun: serve\nservice: {protocol: http2}\n");
   ASSERT_TRUE(parsed.is_valid) << errors_of(parsed);
   EXPECT_EQ(parsed.spec.service->protocol, model::ReplicaProtocol::kHttp2);
-  for (const char* wrong : {"{protocol: http3}", "{protocol: http2, health: /healthz}"}) {
+  const auto health = [](const std::string& text) {
+    const ParsedJob job =
+        parse_job_file("name: s\ntype: service\nrun: serve\nservice: {protocol: http2, health: " + text + "}\n");
+    EXPECT_TRUE(job.is_valid) << errors_of(job);
+    return job.spec.service->health;
+  };
+  EXPECT_EQ(health("/healthz").path, "/healthz");
+  EXPECT_EQ(health("grpc").grpc, "");
+  EXPECT_EQ(health("{grpc: a.Service}").grpc, "a.Service");
+  for (const char* wrong : {"{protocol: http3}", "{health: grpc}", "{health: {grpc: a}}",
+                            "{protocol: http2, health: {grpc: a, path: /healthz}}"}) {
     SCOPED_TRACE(wrong);
     EXPECT_FALSE(parse_job_file("name: s\ntype: service\nrun: serve\nservice: " + std::string(wrong) + "\n").is_valid);
   }

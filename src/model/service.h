@@ -19,11 +19,12 @@ enum class ReplicaProtocol {
 std::string_view replica_protocol_name(ReplicaProtocol protocol);
 std::optional<ReplicaProtocol> replica_protocol_from_name(std::string_view name);
 
-/// How it is found out that a replica can serve: an HTTP GET that is answered 2xx, or, without a path, an accepted
-/// connection.
+/// How it is found out that a replica can serve: a GET that is answered 2xx, gRPC's own health service, or, with
+/// neither, an accepted connection.
 struct HealthCheck {
   std::string path = {};
-  std::int64_t every_ms = 1'000;  ///< Once it has been ready; before, as often as makes sense.
+  std::optional<std::string> grpc = {};  ///< The service asked for at grpc.health.v1; "": the server as a whole.
+  std::int64_t every_ms = 1'000;         ///< Once it has been ready; before, as often as makes sense.
   std::int64_t timeout_ms = 1'000;
   std::uint32_t failures = 3;       ///< In a row, before it is given no more requests.
   std::int64_t start_ms = 600'000;  ///< From its start until it must have been ready once.

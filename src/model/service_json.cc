@@ -34,6 +34,7 @@ std::uint32_t count(ObjectReader& reader, const char* key, std::uint32_t fallbac
 Json to_json(const HealthCheck& health) {
   Json json = Json::object();
   if (!health.path.empty()) json.set("path", health.path);
+  if (health.grpc) json.set("grpc", *health.grpc);
   json.set("every", format_exact_duration_ms(health.every_ms));
   json.set("timeout", format_exact_duration_ms(health.timeout_ms));
   json.set("failures", health.failures);
@@ -45,6 +46,7 @@ Result<HealthCheck> health_from_json(const Json& json) {
   ObjectReader reader(json, "health");
   HealthCheck health;
   health.path = reader.text("path");
+  if (json.find("grpc") != nullptr) health.grpc = reader.text("grpc");
   health.every_ms = duration(reader, "every", health.every_ms);
   health.timeout_ms = duration(reader, "timeout", health.timeout_ms);
   health.failures = count(reader, "failures", health.failures);

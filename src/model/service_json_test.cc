@@ -14,7 +14,8 @@ ServiceSpec full_service() {
           .min_replicas = 0,
           .max_replicas = 8,
           .target = 3,
-          .health = {.path = "/healthz", .every_ms = 2'500, .timeout_ms = 300, .failures = 5, .start_ms = 60'000},
+          .health =
+              {.path = "/healthz", .grpc = "", .every_ms = 2'500, .timeout_ms = 300, .failures = 5, .start_ms = 60'000},
           .drain_ms = 5'000,
           .hosts = {"chat.example"},
           .models = {"tiny", "tiny:fr"},

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import pathlib
 import signal
+import tempfile
 import time
 import unittest
 import urllib.request
@@ -19,6 +21,25 @@ def service(name="echo", replicas="1", env=None, run=None, **fields):
     return json.dumps({"name": name, "type": "service", "run": run or f"exec {ECHO}", "env": env or {},
                        "workdir": "/", "volumes": [VOLUME],
                        "service": {"replicas": replicas, "health": "/healthz", "drain": "5s", **fields}})
+
+
+# gRPC's own server with its health service, without protocol buffers; serves as the file says.
+GRPC_REPLICA = """
+import os, pathlib, grpc
+from concurrent import futures
+
+def check(request, context):
+    if request != b"\\x0a\\x09a.Service":
+        context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+    return b"\\x08" + bytes([int(pathlib.Path("/opt/shared/status").read_text())])
+
+server = grpc.server(futures.ThreadPoolExecutor(4))
+server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(
+    "grpc.health.v1.Health", {"Check": grpc.unary_unary_rpc_method_handler(check)}),))
+server.add_insecure_port(f"127.0.0.1:{os.environ['PORT']}")
+server.start()
+server.wait_for_termination()
+"""
 
 
 class Gateway:
@@ -221,6 +242,29 @@ class Services(unittest.TestCase):
         status = self.status()
         self.assertEqual(status["revision"], 1)
         self.assertIn("10 of 40", status["last_error"])
+
+    def test_replicas_of_grpc_are_asked_by_its_own_health_service(self):
+        shared = tempfile.TemporaryDirectory()
+        self.addCleanup(shared.cleanup)
+
+        def become(status):
+            fresh = pathlib.Path(shared.name, "fresh")
+            fresh.write_text(str(status))
+            fresh.rename(fresh.with_name("status"))
+
+        become(1)
+        pathlib.Path(shared.name, "replica.py").write_text(GRPC_REPLICA)
+        text = service(name="calls", protocol="http2", run="exec /usr/bin/python3 /opt/shared/replica.py",
+                       health={"grpc": "a.Service", "every": "50ms"})
+        text = json.dumps({**json.loads(text), "volumes": [f"{shared.name}:/opt/shared:ro"]})
+        self.apply(text)
+        self.gateway.wait(lambda table: len(endpoints(table, "calls")) == 1)
+        become(2)  # NOT_SERVING
+        self.gateway.wait(lambda table: endpoints(table, "calls") == [])
+        detail = [one["detail"] for one in self.status("calls")["replicas"]]
+        self.assertIn("is NOT_SERVING", detail[0])
+        become(1)
+        self.gateway.wait(lambda table: len(endpoints(table, "calls")) == 1)
 
     def test_the_command_line_waits_and_says_where(self):
         done = self.server.cli("serve", str(ROOT / "examples" / "services" / "echo.yaml"), check=0)

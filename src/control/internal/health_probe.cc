@@ -18,6 +18,7 @@ namespace busbar::control {
 namespace {
 
 constexpr std::size_t kMaxStatusLine = 256;
+constexpr std::size_t kReadBytes = 1'024;
 
 struct SocketAddress {
   sockaddr_storage storage = {};
@@ -55,8 +56,13 @@ std::int64_t status_of(std::string_view line) {
 
 }  // namespace
 
-HealthProbe::Outcome HealthProbe::end(Outcome outcome) {
+void HealthProbe::cancel() {
   fd_.reset();
+  http2_.reset();
+}
+
+HealthProbe::Outcome HealthProbe::end(Outcome outcome) {
+  cancel();
   return outcome;
 }
 
@@ -65,14 +71,17 @@ std::optional<HealthProbe::Outcome> HealthProbe::begin(const HealthTarget& targe
   is_sent_ = false;
   answer_.clear();
   request_.clear();
-  if (!target.path.empty()) {
+  if (target.grpc_service || (target.protocol == model::ReplicaProtocol::kHttp2 && !target.path.empty())) {
+    http2_ = std::make_unique<Http2Check>(target, where_);
+    request_ = http2_->take_output();
+  } else if (!target.path.empty()) {
     request_ = fmt::format("GET {} HTTP/1.1\r\nHost: {}:{}\r\nUser-Agent: busbar-health\r\nConnection: close\r\n\r\n",
                            target.path, target.address, target.port);
   }
   const auto address = parse_address(target.address, target.port);
-  if (!address) return Outcome(failed(fmt::format("\"{}\" is no address", target.address)));
+  if (!address) return end(failed(fmt::format("\"{}\" is no address", target.address)));
   fd_ = os::UniqueFd(::socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd_.is_valid()) return Outcome(failed(fmt::format("no socket: {}", std::strerror(errno))));
+  if (!fd_.is_valid()) return end(failed(fmt::format("no socket: {}", std::strerror(errno))));
   // A closed check must not keep the port pair in TIME_WAIT: checks are many.
   const linger at_once{.l_onoff = 1, .l_linger = 0};
   ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -94,23 +103,33 @@ std::optional<HealthProbe::Outcome> HealthProbe::advance() {
 
 std::optional<HealthProbe::Outcome> HealthProbe::connected() {
   if (request_.empty()) return end({});
-  // A fresh socket's buffer takes a few hundred bytes whole.
-  const ssize_t sent = ::send(fd_.get(), request_.data(), request_.size(), MSG_NOSIGNAL);
-  if (sent != static_cast<ssize_t>(request_.size())) {
-    return end(failed(fmt::format("{}: cannot send: {}", where_, std::strerror(errno))));
-  }
   is_sent_ = true;
-  return std::nullopt;
+  return send(request_);
+}
+
+std::optional<HealthProbe::Outcome> HealthProbe::send(std::string_view bytes) {
+  if (bytes.empty()) return std::nullopt;
+  // A fresh socket's buffer takes a few hundred bytes whole.
+  const ssize_t sent = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  if (sent == static_cast<ssize_t>(bytes.size())) return std::nullopt;
+  return end(failed(fmt::format("{}: cannot send: {}", where_, std::strerror(errno))));
 }
 
 std::optional<HealthProbe::Outcome> HealthProbe::read_answer() {
-  std::array<char, kMaxStatusLine> buffer{};
+  std::array<char, kReadBytes> buffer{};
   const ssize_t got = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
   if (got < 0) return end(failed(fmt::format("{}: {}", where_, std::strerror(errno))));
-  answer_.append(buffer.data(), static_cast<std::size_t>(got));
+  const std::string_view bytes(buffer.data(), static_cast<std::size_t>(got));
+  if (http2_ == nullptr) return read_status_line(bytes);
+  if (auto outcome = http2_->feed(bytes)) return end(*std::move(outcome));
+  return send(http2_->take_output());
+}
+
+std::optional<HealthProbe::Outcome> HealthProbe::read_status_line(std::string_view bytes) {
+  answer_.append(bytes);
   const std::size_t line_end = answer_.find('\n');
-  if (line_end == std::string::npos && got > 0 && answer_.size() < kMaxStatusLine) return std::nullopt;
+  if (line_end == std::string::npos && !bytes.empty() && answer_.size() < kMaxStatusLine) return std::nullopt;
   const std::int64_t status = status_of(std::string_view(answer_).substr(0, line_end));
   if (status == 0) return end(failed(fmt::format("{}: the answer is not HTTP", where_)));
   if (status < 200 || status > 299) return end(failed(fmt::format("{} answers {}", where_, status)));

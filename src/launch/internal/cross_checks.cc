@@ -83,9 +83,12 @@ void check_service(Reader& reader) {
     reader.error_at("service.port", "replicas of one machine cannot all listen on one port",
                     "leave port out and listen on $PORT, or write replicas: 1");
   }
-  if (spec.service->protocol == model::ReplicaProtocol::kHttp2 && !spec.service->health.path.empty()) {
-    reader.error_at("service.health.path", "health is asked for over HTTP/1.1, and these replicas speak HTTP/2 only",
-                    "leave path out: an accepted connection is enough");
+  const model::HealthCheck& health = spec.service->health;
+  if (health.grpc && !health.path.empty()) {
+    reader.error_at("service.health.grpc", "a replica is asked by one of path and grpc", "leave one of them out");
+  }
+  if (health.grpc && spec.service->protocol != model::ReplicaProtocol::kHttp2) {
+    reader.error_at("service.health", "gRPC is spoken over HTTP/2", "write protocol: http2");
   }
   const std::pair<const char*, const char*> strange[] = {
       {"array", "use service.replicas"},

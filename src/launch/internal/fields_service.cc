@@ -47,8 +47,13 @@ std::string check_path(std::string_view path) {
 }
 
 void read_health_path(Reader& reader, const YamlNode& node) {
-  const auto path = reader.scalar(node, "a path like /healthz, or a map of path, every, timeout, failures, start");
+  const auto path =
+      reader.scalar(node, "a path like /healthz, grpc, or a map of path, grpc, every, timeout, failures, start");
   if (!path) return;
+  if (*path == "grpc") {
+    service_of(reader.spec()).health.grpc.emplace();
+    return;
+  }
   if (const std::string wrong = check_path(*path); !wrong.empty()) {
     reader.error(node, wrong);
     return;
@@ -227,6 +232,10 @@ const Section& health_section() {
                .help = "Asked for by GET; 2xx is healthy. Default: a connection is enough.",
                .aliases = {"readiness"}},
               [](JobSpec& spec, std::string value) { service_of(spec).health.path = std::move(value); }, check_path),
+          text_field({.name = "grpc",
+                      .help = "Name of the service asked for at grpc.health.v1.Health; SERVING is healthy. Empty: the "
+                              "server as a whole, as health: grpc."},
+                     [](JobSpec& spec, std::string value) { service_of(spec).health.grpc = std::move(value); }),
           duration_field({.name = "every", .help = "Between checks. Default: 1s."}, 10,
                          [](JobSpec& spec, std::int64_t value) { service_of(spec).health.every_ms = value; }),
           duration_field({.name = "timeout", .help = "Of one check. Default: 1s."}, 1,
