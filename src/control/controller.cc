@@ -230,6 +230,14 @@ void Controller::carry_out(const EngineOrder& order) {
       LOG(kWarning, "stop_refused", {{"attempt", stop->attempt.to_string()}, {"error", done.error().to_string()}});
       post_fact({.time_ms = dependencies_.clock.now_ms(), .body = engine::AttemptGone{stop->attempt}});
     }
+  } else if (const auto* pause = std::get_if<PauseOrder>(&order)) {
+    const auto done =
+        pause->is_paused ? dependencies_.engine.pause(pause->attempt) : dependencies_.engine.resume(pause->attempt);
+    // One that ended in between says so by its own facts; one that goes on costs its CPU and serves all the same.
+    if (!done) {
+      LOG(kWarning, pause->is_paused ? "pause_refused" : "resume_refused",
+          {{"attempt", pause->attempt.to_string()}, {"error", done.error().to_string()}});
+    }
   }
 }
 

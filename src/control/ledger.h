@@ -63,7 +63,11 @@ struct StopOrder {
   std::int64_t grace_ms = 0;
   int signal_first = 0;
 };
-using EngineOrder = std::variant<StartOrder, ReleaseOrder, StopOrder>;
+struct PauseOrder {
+  model::AttemptId attempt = {};
+  bool is_paused = true;  ///< False: it goes on.
+};
+using EngineOrder = std::variant<StartOrder, ReleaseOrder, StopOrder, PauseOrder>;
 
 /// All that came of one or more changes: to be committed as one, then carried out and told.
 struct Step {
@@ -208,6 +212,7 @@ class Ledger final : private ReplicaJobs {
   // ledger_services.cc
   Result<model::JobId> start_replica(const model::JobSpec& spec, const std::string& user) override;
   void stop_replica(model::JobId job) override;
+  void pause_replica(model::JobId job, bool is_paused) override;
   std::optional<Job> find_replica(model::JobId job) const override;
   void note_service(const std::string& kind, std::string text) override { note({}, kind, std::move(text)); }
   Result<void> recover_services();

@@ -92,6 +92,12 @@ void Ledger::stop_replica(model::JobId job) {
   (void)cancel(job, std::nullopt, "service", "");
 }
 
+void Ledger::pause_replica(model::JobId job, bool is_paused) {
+  const auto found = find_replica(job);
+  if (!found || found->attempt == 0 || found->is_attempt_over) return;
+  step_.orders.push_back(PauseOrder{.attempt = {job, found->attempt}, .is_paused = is_paused});
+}
+
 std::optional<ReplicaJobs::Job> Ledger::find_replica(model::JobId job) const {
   const auto found = jobs_.find(job);
   if (found == jobs_.end()) return std::nullopt;

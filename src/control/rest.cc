@@ -251,8 +251,8 @@ void Rest::metrics(const CallPtr& call) {
 }
 
 void Rest::set_service_metrics(const Services& services) {
-  constexpr std::array kPhases = {ReplicaPhase::kStarting, ReplicaPhase::kReady, ReplicaPhase::kUnready,
-                                  ReplicaPhase::kDraining, ReplicaPhase::kStopping};
+  constexpr std::array kPhases = {ReplicaPhase::kStarting, ReplicaPhase::kReady,    ReplicaPhase::kUnready,
+                                  ReplicaPhase::kDraining, ReplicaPhase::kStopping, ReplicaPhase::kPaused};
   std::map<ReplicaPhase, int> counts;
   for (const auto& [name, record] : services.all()) {
     for (const Replica& replica : record.replicas) ++counts[replica.phase];

@@ -11,7 +11,7 @@
 namespace busbar::control {
 namespace {
 
-constexpr std::array<std::string_view, 5> kPhases = {"starting", "ready", "unready", "draining", "stopping"};
+constexpr std::array<std::string_view, 6> kPhases = {"starting", "ready", "unready", "draining", "stopping", "paused"};
 /// Replicas that keep failing promise nothing to those who wait.
 constexpr std::uint32_t kHopelessFailures = 3;
 /// An endpoint's weight where all have the same.
@@ -99,6 +99,12 @@ std::string_view replica_phase_name(ReplicaPhase phase) {
 std::size_t ServiceRecord::ready_count() const {
   return static_cast<std::size_t>(std::count_if(replicas.begin(), replicas.end(),
                                                 [](const Replica& one) { return one.phase == ReplicaPhase::kReady; }));
+}
+
+std::uint32_t ServiceRecord::wanted_paused() const {
+  const std::uint32_t most = service().max_replicas;
+  // An update replaces what serves; what waits is made anew after it.
+  return is_deleted || stable ? 0 : std::min(service().warm, most - std::min(most, desired));
 }
 
 std::string endpoint_name(const ServiceRecord& record, const Replica& replica) {

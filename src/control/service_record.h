@@ -20,6 +20,7 @@ enum class ReplicaPhase {
   kUnready,   ///< Was ready; its health check fails.
   kDraining,  ///< Finishes what it has.
   kStopping,  ///< Its job is being stopped.
+  kPaused,    ///< Started and found ready, then paused until it is needed: has its cards, uses no CPU.
 };
 std::string_view replica_phase_name(ReplicaPhase phase);
 
@@ -38,7 +39,8 @@ struct Replica {
   std::uint64_t drain_version = 0;  ///< Of the route table that first says that it drains.
   std::string detail = {};          ///< What its health check last said.
 
-  bool is_active() const { return phase != ReplicaPhase::kDraining && phase != ReplicaPhase::kStopping; }
+  /// Serves, or is on its way to.
+  bool is_active() const { return phase < ReplicaPhase::kDraining; }
   friend bool operator==(const Replica&, const Replica&) = default;
 };
 
@@ -72,6 +74,8 @@ struct ServiceRecord {
   const std::string& name() const { return current.spec.name; }
   const model::ServiceSpec& service() const { return *current.spec.service; }
   std::size_t ready_count() const;
+  /// How many paused replicas there should be: `warm` of them, within the bound on all.
+  std::uint32_t wanted_paused() const;
   friend bool operator==(const ServiceRecord&, const ServiceRecord&) = default;
 };
 

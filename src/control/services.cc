@@ -42,7 +42,11 @@ Result<void> Services::recover(const std::vector<store::ServiceRow>& rows, std::
     };
     auto record = read();
     if (!record) return with_context(fmt::format("row of service \"{}\"", row.name), record.error());
-    for (const Replica& replica : record->replicas) service_of_job_.emplace(replica.job, row.name);
+    for (const Replica& replica : record->replicas) {
+      service_of_job_.emplace(replica.job, row.name);
+      // The server may have died before the engine heard of it; told again it does no harm.
+      if (record->service().warm > 0) is_paused_.emplace(replica.job, replica.phase != ReplicaPhase::kPaused);
+    }
     records_.emplace(row.name, *std::move(record));
     due_.insert(row.name);
   }
@@ -237,6 +241,8 @@ void Services::on_health(const std::string& endpoint, bool is_ready, const std::
         return;
       }
       if (replica.phase == ReplicaPhase::kReady) return;
+      const bool is_spare = replica.ready_ms == 0 && record.wanted_paused() > 0 &&
+                            replica.revision == record.current.number && record.ready_count() >= record.desired;
       if (replica.ready_ms == 0) {
         const std::int64_t took_ms = std::max<std::int64_t>(1, now_ms - replica.created_ms);
         if (replica.attempt == 1)
@@ -245,7 +251,7 @@ void Services::on_health(const std::string& endpoint, bool is_ready, const std::
         jobs_.note_service("replica_ready", fmt::format("{} after {}", endpoint, format_duration_ms(took_ms)));
       }
       replica.detail.clear();
-      set_phase(record, replica, ReplicaPhase::kReady, now_ms);
+      set_phase(record, replica, is_spare ? ReplicaPhase::kPaused : ReplicaPhase::kReady, now_ms);
       if (record.canary_until_ms == kCanaryNotReady && replica.revision == record.current.number) {
         record.canary_until_ms = now_ms + record.service().canary.value_or(model::CanaryPolicy{}).hold_ms;
       }
@@ -269,7 +275,9 @@ void Services::on_endpoint(model::AttemptId attempt, const std::string& address,
     replica.address = address;
     replica.port = port;
     replica.ready_ms = 0;
-    if (replica.is_active()) set_phase(record, replica, ReplicaPhase::kStarting, now_ms);
+    if (replica.is_active() || replica.phase == ReplicaPhase::kPaused) {
+      set_phase(record, replica, ReplicaPhase::kStarting, now_ms);
+    }
     touch(record);
   }
 }

@@ -33,6 +33,8 @@ class ReplicaJobs {
   virtual ~ReplicaJobs() = default;
   virtual Result<model::JobId> start_replica(const model::JobSpec& spec, const std::string& user) = 0;
   virtual void stop_replica(model::JobId job) = 0;
+  /// Pauses what its current attempt runs, or lets it go on.
+  virtual void pause_replica(model::JobId job, bool is_paused) = 0;
   /// nullopt: it is over and forgotten.
   virtual std::optional<Job> find_replica(model::JobId job) const = 0;
   virtual void note_service(const std::string& kind, std::string text) = 0;
@@ -126,6 +128,7 @@ class Services {
   void drain(ServiceRecord& record, Replica& replica, TimeMs now_ms);
   void stop(ServiceRecord& record, Replica& replica, TimeMs now_ms);
   void stop_drained(ServiceRecord& record, TimeMs now_ms);
+  void tell_pauses(const ServiceRecord& record);
   bool may_stop(const ServiceRecord& record, const Replica& replica, TimeMs now_ms) const;
   void set_phase(ServiceRecord& record, Replica& replica, ReplicaPhase phase, TimeMs now_ms);
   std::optional<TimeMs> wakeup_of(const ServiceRecord& record, TimeMs now_ms) const;
@@ -139,6 +142,7 @@ class Services {
   std::map<std::string, route::Autoscaler> scalers_;
   std::map<std::string, std::map<std::uint32_t, RevisionCount>> canaries_;
   std::map<model::JobId, std::string> service_of_job_;
+  std::map<model::JobId, bool> is_paused_;  ///< What the engine was told last; absent: nothing, so it is not.
   route::DemandBook demand_;
   std::set<std::string> due_;  ///< To be looked at by the next `run`.
   std::map<std::string, TimeMs> wakeups_;

@@ -72,6 +72,7 @@ void Services::reconcile(ServiceRecord& record, TimeMs now_ms) {
   // A replica that is stopped before it was placed is over at once, so there may be more to do.
   for (int steps = 0; steps < kMostSteps && step(record, now_ms); ++steps) {
   }
+  tell_pauses(record);
   if (record != before) dirty_rows_.insert(record.name());
   const auto wakeup = wakeup_of(record, now_ms);
   wakeup ? static_cast<void>(wakeups_.insert_or_assign(record.name(), *wakeup))
@@ -91,6 +92,10 @@ bool Services::step(ServiceRecord& record, TimeMs now_ms) {
       return std::find(numbers.begin(), numbers.end(), replica.number) != numbers.end();
     };
     if (is_in(plan.take_back)) set_phase(record, replica, ReplicaPhase::kReady, now_ms);
+    if (is_in(plan.resume)) {
+      set_phase(record, replica, ReplicaPhase::kReady, now_ms);
+      jobs_.note_service("replica_resumed", endpoint_name(record, replica));
+    }
     if (is_in(plan.drain)) {
       drain(record, replica, now_ms);
       has_acted = true;
@@ -103,6 +108,7 @@ bool Services::step(ServiceRecord& record, TimeMs now_ms) {
     jobs_.note_service("service_updated", fmt::format("\"{}\" is revision {}", record.name(), record.current.number));
     record.previous = std::exchange(record.stable, std::nullopt);
     record.canary_until_ms = 0;
+    has_acted = true;
   }
   return has_acted;
 }
@@ -110,7 +116,10 @@ bool Services::step(ServiceRecord& record, TimeMs now_ms) {
 void Services::follow_jobs(ServiceRecord& record, TimeMs now_ms) {
   std::erase_if(record.replicas, [&](Replica& replica) {
     const bool is_over = follow_job(record, replica, now_ms);
-    if (is_over) service_of_job_.erase(replica.job);
+    if (is_over) {
+      service_of_job_.erase(replica.job);
+      is_paused_.erase(replica.job);
+    }
     return is_over;
   });
   const bool is_steady = std::any_of(record.replicas.begin(), record.replicas.end(), [&](const Replica& replica) {
@@ -127,7 +136,7 @@ void Services::follow_jobs(ServiceRecord& record, TimeMs now_ms) {
 bool Services::follow_job(ServiceRecord& record, Replica& replica, TimeMs now_ms) {
   const auto job = jobs_.find_replica(replica.job);
   if (!job || model::is_terminal(job->state)) {
-    if (!replica.is_active()) return true;
+    if (!replica.is_active() && replica.phase != ReplicaPhase::kPaused) return true;
     const std::string why = job ? job->reason : "its job is gone";
     const std::string text = fmt::format("{} ended: {}", endpoint_name(record, replica), why);
     const bool was_steady = replica.ready_ms != 0 && now_ms - replica.ready_ms >= kSteadyMs;
@@ -148,7 +157,10 @@ bool Services::follow_job(ServiceRecord& record, Replica& replica, TimeMs now_ms
     replica.port = 0;
     replica.address.clear();
     replica.ready_ms = 0;
-    if (replica.is_active()) set_phase(record, replica, ReplicaPhase::kStarting, now_ms);
+    is_paused_.erase(replica.job);
+    if (replica.is_active() || replica.phase == ReplicaPhase::kPaused) {
+      set_phase(record, replica, ReplicaPhase::kStarting, now_ms);
+    }
     if (replica.phase == ReplicaPhase::kDraining) stop(record, replica, now_ms);
   }
   return false;
@@ -248,7 +260,8 @@ void Services::set_phase(ServiceRecord& record, Replica& replica, ReplicaPhase p
 
 /// What nobody was sent to is stopped at once.
 void Services::drain(ServiceRecord& record, Replica& replica, TimeMs now_ms) {
-  if (replica.ready_ms == 0 || replica.port == 0) return stop(record, replica, now_ms);
+  const bool has_requests = replica.ready_ms != 0 && replica.port != 0 && replica.phase != ReplicaPhase::kPaused;
+  if (!has_requests) return stop(record, replica, now_ms);
   set_phase(record, replica, ReplicaPhase::kDraining, now_ms);
   replica.drain_version = table_.version + 1;
 }
@@ -258,9 +271,32 @@ void Services::stop(ServiceRecord& record, Replica& replica, TimeMs now_ms) {
   jobs_.stop_replica(replica.job);
 }
 
+/// As many as shall be kept warm are paused, the others stopped.
 void Services::stop_drained(ServiceRecord& record, TimeMs now_ms) {
+  auto paused =
+      static_cast<std::uint32_t>(std::count_if(record.replicas.begin(), record.replicas.end(),
+                                               [](const Replica& one) { return one.phase == ReplicaPhase::kPaused; }));
   for (Replica& replica : record.replicas) {
-    if (replica.phase == ReplicaPhase::kDraining && may_stop(record, replica, now_ms)) stop(record, replica, now_ms);
+    if (replica.phase != ReplicaPhase::kDraining || !may_stop(record, replica, now_ms)) continue;
+    const bool is_kept = replica.port != 0 && replica.ready_ms != 0 && replica.revision == record.current.number &&
+                         paused < record.wanted_paused();
+    if (is_kept) {
+      ++paused;
+      set_phase(record, replica, ReplicaPhase::kPaused, now_ms);
+    } else {
+      stop(record, replica, now_ms);
+    }
+  }
+}
+
+/// The engine's processes as the replicas' phases say.
+void Services::tell_pauses(const ServiceRecord& record) {
+  for (const Replica& replica : record.replicas) {
+    const bool is_wanted = replica.phase == ReplicaPhase::kPaused;
+    const auto told = is_paused_.find(replica.job);
+    if (replica.port == 0 || is_wanted == (told != is_paused_.end() && told->second)) continue;
+    is_paused_[replica.job] = is_wanted;
+    jobs_.pause_replica(replica.job, is_wanted);
   }
 }
 
@@ -297,6 +333,7 @@ std::optional<TimeMs> Services::wakeup_of(const ServiceRecord& record, TimeMs no
         }
         break;
       case ReplicaPhase::kStopping:
+      case ReplicaPhase::kPaused:
         break;
     }
   }

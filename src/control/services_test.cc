@@ -19,6 +19,7 @@ class FakeJobs final : public ReplicaJobs {
   };
   std::map<model::JobId, One> jobs;
   std::set<std::string> notes;
+  std::set<model::JobId> paused;
   std::optional<Error> refusal;
 
   Result<model::JobId> start_replica(const model::JobSpec& spec, const std::string&) override {
@@ -30,6 +31,9 @@ class FakeJobs final : public ReplicaJobs {
   void stop_replica(model::JobId job) override {
     Job& one = jobs.at(job).job;
     one.state = one.state == JobState::kQueued ? JobState::kCancelled : JobState::kStopping;
+  }
+  void pause_replica(model::JobId job, bool is_paused) override {
+    is_paused ? static_cast<void>(paused.insert(job)) : static_cast<void>(paused.erase(job));
   }
   std::optional<Job> find_replica(model::JobId job) const override {
     const auto found = jobs.find(job);
@@ -154,6 +158,66 @@ TEST_F(ServicesTest, StartsFromZeroWhenARequestWaitsAndGoesBackAfterTheHold) {
   EXPECT_EQ(routed(), Names{"vad-1 draining"});
   later(1'000);
   EXPECT_EQ(jobs_.jobs.at({1}).job.state, JobState::kStopping);
+}
+
+TEST_F(ServicesTest, KeepsAReplicaPausedAndLetsItServeAtOnce) {
+  model::JobSpec job = spec(0, 3);
+  job.service->warm = 1;
+  apply(job);
+  EXPECT_EQ(jobs_.live(), Names{"vad-1"});
+  become_ready(1);
+  EXPECT_EQ(find(1).phase, ReplicaPhase::kPaused);
+  EXPECT_EQ(routed(), Names{});
+  EXPECT_EQ(jobs_.paused, std::set{find(1).job});
+
+  tell({.waiting = 1, .arrivals = 1});
+  EXPECT_EQ(routed(), Names{"vad-1"}) << "no health check in between";
+  EXPECT_TRUE(jobs_.paused.empty());
+  EXPECT_EQ(jobs_.live(), (Names{"vad-1", "vad-2"})) << "another one is kept warm";
+  become_ready(2);
+  EXPECT_EQ(find(2).phase, ReplicaPhase::kPaused);
+  end(1, JobState::kFailed, "killed");
+  EXPECT_EQ(routed(), Names{"vad-2"}) << "what is warm stands in for it";
+
+  become_ready(3);
+  tell({.finished = 1, .busy_us = 1'000});
+  later(62'000);
+  EXPECT_EQ(routed(), Names{"vad-2 draining"});
+  later(1'000);
+  EXPECT_EQ(find(2).phase, ReplicaPhase::kStopping) << "one is paused already";
+  EXPECT_EQ(jobs_.paused, std::set{find(3).job});
+}
+
+TEST_F(ServicesTest, PausesWhatHasDrained) {
+  model::JobSpec job = spec(0, 1);
+  job.service->warm = 1;
+  apply(job);
+  become_ready(1);
+  tell({.waiting = 1, .arrivals = 1});
+  tell({.finished = 1, .busy_us = 1'000});
+  later(62'000);
+  later(1'000);
+  EXPECT_EQ(find(1).phase, ReplicaPhase::kPaused);
+  EXPECT_EQ(jobs_.live(), Names{"vad-1"});
+  ASSERT_TRUE(services_->remove("vad", now_ms_));
+  run();
+  EXPECT_EQ(find(1).phase, ReplicaPhase::kStopping);
+}
+
+TEST_F(ServicesTest, TellsTheEngineAgainWhatIsPausedAfterADeathOfTheServer) {
+  model::JobSpec job = spec(1, 3);
+  job.service->warm = 1;
+  apply(job);
+  become_ready(1);
+  become_ready(2);
+  const model::JobId serving = find(1).job;
+  const model::JobId warm = find(2).job;
+  jobs_.paused = {serving};  // what the engine heard last
+  std::vector<store::ServiceRow> rows;
+  for (const auto& [name, row] : rows_) rows.push_back(row);
+  boot(rows, 10);
+  EXPECT_EQ(jobs_.paused, std::set{warm});
+  EXPECT_EQ(find(2).phase, ReplicaPhase::kPaused);
 }
 
 TEST_F(ServicesTest, StopsADrainingReplicaWhenGatewaysThatKnowItHaveNothingOnIt) {

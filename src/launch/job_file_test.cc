@@ -204,6 +204,7 @@ type: service
 run: serve
 service:
   replicas: 0..8
+  warm: 1
   target: 4
   health: /healthz
   drain: 5s
@@ -225,6 +226,7 @@ service:
   const model::ServiceSpec& service = *full.spec.service;
   EXPECT_EQ(service.min_replicas, 0u);
   EXPECT_EQ(service.max_replicas, 8u);
+  EXPECT_EQ(service.warm, 1u);
   EXPECT_EQ(service.protocol, model::ReplicaProtocol::kHttp1);
   EXPECT_EQ(service.health.path, "/healthz");
   EXPECT_EQ(service.hosts, std::vector<std::string>{"chat.example"});

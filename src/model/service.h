@@ -114,6 +114,7 @@ struct ServiceSpec {
   ReplicaProtocol protocol = ReplicaProtocol::kHttp1;
   std::uint32_t min_replicas = 1;
   std::uint32_t max_replicas = 1;
+  std::uint32_t warm = 0;    ///< Beyond those that are needed: started, then paused; within max_replicas.
   std::uint32_t target = 8;  ///< Requests that one replica should have at once.
   HealthCheck health = {};
   std::int64_t drain_ms = 30'000;       ///< How long a replica may finish what it has before it is stopped.

@@ -209,6 +209,7 @@ Json to_json(const ServiceSpec& service) {
   } else {
     json.set("replicas", format_nodes(service.min_replicas, service.max_replicas));
   }
+  if (service.warm > 0) json.set("warm", service.warm);
   json.set("target", service.target);
   json.set("health", to_json(service.health));
   json.set("drain", format_exact_duration_ms(service.drain_ms));
@@ -232,6 +233,7 @@ Result<ServiceSpec> service_from_json(const Json& json) {
       "replicas", {1, 1}, [](std::string_view text) { return parse_replicas(text); });
   service.min_replicas = replicas.first;
   service.max_replicas = replicas.second;
+  service.warm = count(reader, "warm", service.warm);
   service.target = count(reader, "target", service.target);
   service.health = reader.nested<HealthCheck>("health", {}, health_from_json);
   service.drain_ms = duration(reader, "drain", service.drain_ms);

@@ -13,6 +13,7 @@ ServiceSpec full_service() {
           .protocol = ReplicaProtocol::kHttp2,
           .min_replicas = 0,
           .max_replicas = 8,
+          .warm = 2,
           .target = 3,
           .health =
               {.path = "/healthz", .grpc = "", .every_ms = 2'500, .timeout_ms = 300, .failures = 5, .start_ms = 60'000},

@@ -161,6 +161,33 @@ class Services(unittest.TestCase):
         self.gateway.tell("echo", waiting=5, running=1, arrivals=5)
         self.gateway.wait(lambda table: len(endpoints(table)) == 3)
 
+    def test_a_warm_replica_is_paused_and_serves_at_once(self):
+        self.apply(service(replicas="0..2", warm=1))
+        address, port = self.wait_state("echo-1", "paused")["address"].split(":")
+        replica = {"address": address, "port": port}
+        self.assertEqual(endpoints(self.server.api("GET", "/v1/routes")), [])
+        with self.assertRaises(TimeoutError):
+            get(replica, timeout=0.5)  # the kernel takes the connection, nobody answers
+        self.server.kill9()
+        self.server.start()
+        self.wait_state("echo-1", "paused")
+        version = self.server.api("GET", "/v1/routes")["version"]
+        begin = time.monotonic()
+        self.gateway.tell("echo", version, waiting=1, arrivals=1)
+        table = self.gateway.wait(lambda table: len(endpoints(table)) == 1)
+        self.assertIn("by echo-1", get(endpoints(table)[0]))
+        print(f"0 -> 1, warm, in {(time.monotonic() - begin) * 1000:.0f} ms", flush=True)
+        self.wait_state("echo-2", "paused")
+
+    def wait_state(self, name, state):
+        """The replica's status; follows the events."""
+        def found():
+            return [one for one in self.status()["replicas"] if one["name"] == name and one["state"] == state]
+        with self.server.request("GET", "/v1/events?follow=true", timeout=60) as stream:
+            while not found():
+                stream.readline()
+        return found()[0]
+
     def test_a_killed_replica_is_replaced(self):
         self.apply(service())
         first = endpoints(self.gateway.wait(lambda table: len(endpoints(table)) == 1))[0]

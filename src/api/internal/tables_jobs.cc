@@ -146,7 +146,7 @@ const ObjectTable& table_of<ReplicaStatus>() {
       field<&ReplicaStatus::name>("name", "As in the route table; its job's name, and its attempt after the first."),
       field<&ReplicaStatus::job>("job", ""),
       field<&ReplicaStatus::revision>("revision", "That it runs."),
-      field<&ReplicaStatus::state>("state", "queued, blocked, starting, ready, unready, draining or stopping."),
+      field<&ReplicaStatus::state>("state", "queued, blocked, starting, ready, unready, draining, stopping or paused."),
       field<&ReplicaStatus::address>("address", "Where it listens; empty: not known yet."),
       field<&ReplicaStatus::created_ms>("created_ms", "When it was decided on."),
       field<&ReplicaStatus::ready_ms>("ready_ms", "0: it is not yet."),

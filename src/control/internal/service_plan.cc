@@ -8,8 +8,9 @@ namespace {
 struct Groups {
   std::vector<const Replica*> current = {};
   std::vector<const Replica*> old = {};
-  std::vector<std::uint64_t> abandoned = {};  ///< Of a revision that nobody wants any more, and not ready.
+  std::vector<std::uint64_t> abandoned = {};  ///< Of a revision that nobody wants any more and not ready, or paused.
   std::vector<const Replica*> leaving = {};   ///< Of the wanted revision; ready and not being stopped yet.
+  std::vector<const Replica*> paused = {};    ///< Of the wanted revision.
   std::uint32_t ready_current = 0;
   bool has_leaving_old = false;
 };
@@ -30,7 +31,10 @@ Groups group(const ServiceRecord& record) {
       }
       (is_current ? groups.current : groups.old).push_back(&replica);
       if (is_current && replica.phase == ReplicaPhase::kReady) ++groups.ready_current;
+    } else if (replica.phase == ReplicaPhase::kPaused && is_current) {
+      groups.paused.push_back(&replica);
     } else if (!is_current) {
+      if (replica.phase == ReplicaPhase::kPaused) groups.abandoned.push_back(replica.number);
       groups.has_leaving_old = true;
     } else if (replica.phase == ReplicaPhase::kDraining && replica.ready_ms != 0) {
       groups.leaving.push_back(&replica);
@@ -55,7 +59,36 @@ void reach(std::uint32_t wanted, const Groups& groups, ServicePlan& plan) {
     plan.take_back.push_back(replica->number);
     ++have;
   }
+  for (const Replica* replica : groups.paused) {
+    if (have >= wanted) return;
+    plan.resume.push_back(replica->number);
+    ++have;
+  }
   plan.start_current = wanted > have ? wanted - have : 0;
+}
+
+/// What is kept warm: paused replicas, ready ones that drain, and those that start and are not needed. Too many paused
+/// ones are stopped.
+void keep_warm(std::uint32_t wanted, const Groups& groups, ServicePlan& plan) {
+  const auto has_phase = [&groups](std::uint64_t number, ReplicaPhase phase) {
+    return std::any_of(groups.current.begin(), groups.current.end(), [number, phase](const Replica* replica) {
+      return replica->number == number && replica->phase == phase;
+    });
+  };
+  std::uint32_t have = 0;
+  std::vector<std::uint64_t> surplus;
+  for (std::size_t i = plan.resume.size(); i < groups.paused.size(); ++i) {
+    have < wanted ? static_cast<void>(++have) : surplus.push_back(groups.paused[i]->number);
+  }
+  have += size(groups.leaving) - static_cast<std::uint32_t>(plan.take_back.size());
+  for (const std::uint64_t number : plan.drain) have += has_phase(number, ReplicaPhase::kReady) ? 1 : 0;
+  std::erase_if(plan.drain, [&](std::uint64_t number) {
+    const bool is_kept = have < wanted && has_phase(number, ReplicaPhase::kStarting);
+    if (is_kept) ++have;
+    return is_kept;
+  });
+  plan.drain.insert(plan.drain.end(), surplus.begin(), surplus.end());
+  plan.start_current += wanted > have ? wanted - have : 0;
 }
 
 }  // namespace
@@ -71,6 +104,7 @@ ServicePlan plan_service(const ServiceRecord& record, TimeMs now_ms) {
   }
   if (groups.old.empty()) {
     reach(desired, groups, plan);
+    keep_warm(record.wanted_paused(), groups, plan);
     return plan;
   }
   if (now_ms < record.canary_until_ms && desired > 0) {

@@ -34,6 +34,43 @@ TEST(ServicePlan, TakesADrainingReplicaBackBeforeItStartsOne) {
   EXPECT_EQ(plan_service(more, 0), (ServicePlan{.start_current = 1, .take_back = {1}}));
 }
 
+ServiceRecord warm_service(std::uint32_t desired, std::uint32_t warm, std::vector<Replica> replicas) {
+  ServiceRecord record = service(desired, 1, std::move(replicas));
+  record.current.spec.service->min_replicas = 0;
+  record.current.spec.service->max_replicas = 4;
+  record.current.spec.service->warm = warm;
+  return record;
+}
+
+TEST(ServicePlan, KeepsReplicasWarmBeyondThoseThatAreNeeded) {
+  EXPECT_EQ(plan_service(warm_service(1, 2, {}), 0).start_current, 3u);
+  EXPECT_EQ(plan_service(warm_service(3, 2, {}), 0).start_current, 4u) << "not beyond the bound";
+  EXPECT_EQ(plan_service(warm_service(0, 1, {replica(1, 1, kStarting)}), 0), ServicePlan{});
+  EXPECT_EQ(plan_service(warm_service(0, 1, {replica(1, 1, kPaused)}), 0), ServicePlan{});
+  EXPECT_EQ(plan_service(warm_service(0, 1, {replica(1, 1, kDraining)}), 0), ServicePlan{}) << "is paused after it";
+  EXPECT_EQ(plan_service(warm_service(0, 1, {replica(1, 1, kReady), replica(2, 1, kStarting)}), 0),
+            (ServicePlan{.drain = {1, 2}}));
+  EXPECT_EQ(plan_service(warm_service(1, 0, {replica(1, 1, kReady), replica(2, 1, kPaused)}), 0),
+            (ServicePlan{.drain = {2}}));
+}
+
+TEST(ServicePlan, ResumesBeforeItStarts) {
+  EXPECT_EQ(plan_service(warm_service(1, 1, {replica(1, 1, kPaused)}), 0),
+            (ServicePlan{.start_current = 1, .resume = {1}}));
+  EXPECT_EQ(plan_service(warm_service(1, 1, {replica(1, 1, kPaused), replica(2, 1, kDraining)}), 0),
+            (ServicePlan{.take_back = {2}}));
+  EXPECT_EQ(plan_service(warm_service(4, 1, {replica(1, 1, kPaused)}), 0),
+            (ServicePlan{.start_current = 3, .resume = {1}}));
+}
+
+TEST(ServicePlan, AnUpdateGivesUpWhatIsPaused) {
+  ServiceRecord record = warm_service(0, 1, {replica(1, 1, kPaused)});
+  record.stable = record.current;
+  record.current.number = 2;
+  EXPECT_EQ(plan_service(record, 0), (ServicePlan{.drain = {1}}));
+  EXPECT_TRUE(is_update_done(record));
+}
+
 TEST(ServicePlan, UpdatesAQuarterAtATimeAndKeepsWhatServes) {
   std::vector<Replica> replicas;
   for (std::uint64_t i = 1; i <= 8; ++i) replicas.push_back(replica(i, 1, kReady));

@@ -83,6 +83,10 @@ void check_service(Reader& reader) {
     reader.error_at("service.port", "replicas of one machine cannot all listen on one port",
                     "leave port out and listen on $PORT, or write replicas: 1");
   }
+  if (spec.service->warm > 0 && spec.service->max_replicas <= spec.service->min_replicas) {
+    reader.error_at("service.warm", "all replicas serve all the time, so none is left to be kept warm",
+                    "write replicas: 0..8, of which warm ones are a part");
+  }
   const model::HealthCheck& health = spec.service->health;
   if (health.grpc && !health.path.empty()) {
     reader.error_at("service.health.grpc", "a replica is asked by one of path and grpc", "leave one of them out");

@@ -290,6 +290,13 @@ const Section& service_section() {
                          }),
             custom_field({.name = "replicas", .help = "2, or 0..8 for as many as the requests need. Default: 1."},
                          schema_of_types({"integer", "string"}), read_replicas),
+            integer_field({.name = "warm",
+                           .help = "Replicas beyond those that are needed, started and then paused: they serve as soon "
+                                   "as they are. Default: 0."},
+                          0, model::kMaxReplicas,
+                          [](JobSpec& spec, std::int64_t value) {
+                            service_of(spec).warm = static_cast<std::uint32_t>(value);
+                          }),
             integer_field(
                 {.name = "target", .help = "Requests that one replica should have at once. Default: 8."}, 1, kMaxCount,
                 [](JobSpec& spec, std::int64_t value) { service_of(spec).target = static_cast<std::uint32_t>(value); }),
