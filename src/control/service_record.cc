@@ -101,10 +101,11 @@ std::size_t ServiceRecord::ready_count() const {
                                                 [](const Replica& one) { return one.phase == ReplicaPhase::kReady; }));
 }
 
-std::uint32_t ServiceRecord::wanted_paused() const {
-  const std::uint32_t most = service().max_replicas;
+std::uint32_t ServiceRecord::wanted_paused(std::uint32_t expected) const {
   // An update replaces what serves; what waits is made anew after it.
-  return is_deleted || stable ? 0 : std::min(service().warm, most - std::min(most, desired));
+  if (is_deleted || stable || service().warm == 0) return 0;
+  const std::uint32_t room = service().max_replicas - std::min(service().max_replicas, desired);
+  return std::min(room, std::max(service().warm, expected - std::min(expected, desired)));
 }
 
 std::string endpoint_name(const ServiceRecord& record, const Replica& replica) {

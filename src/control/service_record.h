@@ -74,8 +74,9 @@ struct ServiceRecord {
   const std::string& name() const { return current.spec.name; }
   const model::ServiceSpec& service() const { return *current.spec.service; }
   std::size_t ready_count() const;
-  /// How many paused replicas there should be: `warm` of them, within the bound on all.
-  std::uint32_t wanted_paused() const;
+  /// How many paused replicas there should be, within the bound on all: `warm` of them or, where any are kept, as many
+  /// as `expected` says will be needed soon.
+  std::uint32_t wanted_paused(std::uint32_t expected) const;
   friend bool operator==(const ServiceRecord&, const ServiceRecord&) = default;
 };
 

@@ -241,7 +241,7 @@ void Services::on_health(const std::string& endpoint, bool is_ready, const std::
         return;
       }
       if (replica.phase == ReplicaPhase::kReady) return;
-      const bool is_spare = replica.ready_ms == 0 && record.wanted_paused() > 0 &&
+      const bool is_spare = replica.ready_ms == 0 && wanted_paused(record) > 0 &&
                             replica.revision == record.current.number && record.ready_count() >= record.desired;
       if (replica.ready_ms == 0) {
         const std::int64_t took_ms = std::max<std::int64_t>(1, now_ms - replica.created_ms);

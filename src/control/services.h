@@ -129,6 +129,7 @@ class Services {
   void stop(ServiceRecord& record, Replica& replica, TimeMs now_ms);
   void stop_drained(ServiceRecord& record, TimeMs now_ms);
   void tell_pauses(const ServiceRecord& record);
+  std::uint32_t wanted_paused(const ServiceRecord& record) const;
   bool may_stop(const ServiceRecord& record, const Replica& replica, TimeMs now_ms) const;
   void set_phase(ServiceRecord& record, Replica& replica, ReplicaPhase phase, TimeMs now_ms);
   std::optional<TimeMs> wakeup_of(const ServiceRecord& record, TimeMs now_ms) const;
@@ -140,6 +141,7 @@ class Services {
   TimeMs since_ms_ = 0;  ///< When this life of the server began.
   std::map<std::string, ServiceRecord> records_;
   std::map<std::string, route::Autoscaler> scalers_;
+  std::map<std::string, std::uint32_t> expected_;  ///< Replicas that will be needed soon.
   std::map<std::string, std::map<std::uint32_t, RevisionCount>> canaries_;
   std::map<model::JobId, std::string> service_of_job_;
   std::map<model::JobId, bool> is_paused_;  ///< What the engine was told last; absent: nothing, so it is not.

@@ -57,6 +57,7 @@ void Services::run(TimeMs now_ms) {
     if (!found->second.is_deleted || !found->second.replicas.empty()) continue;
     records_.erase(found);
     scalers_.erase(name);
+    expected_.erase(name);
     canaries_.erase(name);
     wakeups_.erase(name);
     dirty_rows_.erase(name);
@@ -85,7 +86,7 @@ bool Services::step(ServiceRecord& record, TimeMs now_ms) {
   judge_canary(record, now_ms);
   rescale(record, now_ms);
   give_up_late(record, now_ms);
-  const ServicePlan plan = plan_service(record, now_ms);
+  const ServicePlan plan = plan_service(record, now_ms, expected_[record.name()]);
   bool has_acted = false;
   for (Replica& replica : record.replicas) {
     const auto is_in = [&replica](const std::vector<std::uint64_t>& numbers) {
@@ -190,7 +191,9 @@ void Services::give_up_late(ServiceRecord& record, TimeMs now_ms) {
 void Services::rescale(ServiceRecord& record, TimeMs now_ms) {
   const auto replicas = static_cast<std::uint32_t>(std::count_if(record.replicas.begin(), record.replicas.end(),
                                                                  [](const Replica& one) { return one.is_active(); }));
-  const std::uint32_t desired = scaler_of(record, now_ms).desired(now_ms, replicas);
+  route::Autoscaler& scaler = scaler_of(record, now_ms);
+  expected_[record.name()] = scaler.expected(now_ms, record.start_ms);
+  const std::uint32_t desired = scaler.desired(now_ms, replicas);
   if (desired == record.desired) return;
   jobs_.note_service("service_scaling",
                      fmt::format("\"{}\" from {} to {} replicas", record.name(), record.desired, desired));
@@ -271,6 +274,11 @@ void Services::stop(ServiceRecord& record, Replica& replica, TimeMs now_ms) {
   jobs_.stop_replica(replica.job);
 }
 
+std::uint32_t Services::wanted_paused(const ServiceRecord& record) const {
+  const auto expected = expected_.find(record.name());
+  return record.wanted_paused(expected == expected_.end() ? 0 : expected->second);
+}
+
 /// As many as shall be kept warm are paused, the others stopped.
 void Services::stop_drained(ServiceRecord& record, TimeMs now_ms) {
   auto paused =
@@ -279,7 +287,7 @@ void Services::stop_drained(ServiceRecord& record, TimeMs now_ms) {
   for (Replica& replica : record.replicas) {
     if (replica.phase != ReplicaPhase::kDraining || !may_stop(record, replica, now_ms)) continue;
     const bool is_kept = replica.port != 0 && replica.ready_ms != 0 && replica.revision == record.current.number &&
-                         paused < record.wanted_paused();
+                         paused < wanted_paused(record);
     if (is_kept) {
       ++paused;
       set_phase(record, replica, ReplicaPhase::kPaused, now_ms);

@@ -188,6 +188,29 @@ TEST_F(ServicesTest, KeepsAReplicaPausedAndLetsItServeAtOnce) {
   EXPECT_EQ(jobs_.paused, std::set{find(3).job});
 }
 
+TEST_F(ServicesTest, KeepsMoreReplicasWarmWhileRequestsGrow) {
+  model::JobSpec job = spec(1, 8);
+  job.service->warm = 1;
+  apply(job);
+  later(60'000);  // so long takes a start
+  become_ready(1);
+  become_ready(2);
+  const auto load = [this](std::int64_t for_ms, std::uint64_t arrivals) {
+    for (std::int64_t at_ms = 0; at_ms < for_ms; at_ms += 250) {
+      later(250);
+      tell({.running = static_cast<std::uint32_t>(arrivals * 4 / 5),
+            .arrivals = arrivals,
+            .finished = arrivals,
+            .busy_us = arrivals * 200'000});
+    }
+  };
+  load(30'000, 2);
+  EXPECT_EQ(jobs_.live().size(), 2u);
+  load(2'000, 8);  // 32 a second of 200 ms each: two replicas; four if they grow on for a minute
+  EXPECT_EQ(record().desired, 2u);
+  EXPECT_EQ(jobs_.live().size(), 4u);
+}
+
 TEST_F(ServicesTest, PausesWhatHasDrained) {
   model::JobSpec job = spec(0, 1);
   job.service->warm = 1;

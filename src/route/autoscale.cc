@@ -65,19 +65,50 @@ std::uint64_t Autoscaler::concurrency_milli(TimeMs now_ms, std::uint32_t replica
       {by_law(fast, kFastMs), by_law(slow, kSlowMs), is_overrun ? counted + std::uint64_t{waiting_} * 1'000 : mean});
 }
 
+std::uint64_t Autoscaler::grown_concurrency_milli(TimeMs now_ms, std::int64_t within_ms) const {
+  const Bucket fast = sum(now_ms, kFastMs);
+  const Bucket slow = sum(now_ms, kSlowMs);
+  const std::int64_t fast_ms = span_ms(now_ms, kFastMs);
+  const std::int64_t slow_ms = span_ms(now_ms, kSlowMs);
+  if (slow_ms < 2 * fast_ms || slow.finished == 0) return 0;
+  const auto parts = static_cast<std::uint64_t>(fast_ms);
+  const std::uint64_t even = slow.arrivals * parts / static_cast<std::uint64_t>(slow_ms);
+  if (fast.arrivals <= even) return 0;
+  const std::uint64_t more = fast.arrivals - even;
+  if (more * more <= 4 * even) return 0;
+  // From the middle of the long window to that of the short one, and from there on.
+  const auto apart_ms = static_cast<std::uint64_t>((slow_ms - fast_ms) / 2);
+  const std::uint64_t growth = more * (parts / 2 + static_cast<std::uint64_t>(within_ms)) / apart_ms;
+  return (fast.arrivals + std::min(growth, fast.arrivals)) * (slow.busy_us / slow.finished) / parts;
+}
+
+std::uint32_t Autoscaler::hold(Needs& needs, TimeMs now_ms, std::uint32_t need) const {
+  while (!needs.empty() && needs.back().replicas <= need) needs.pop_back();
+  needs.push_back({.time_ms = now_ms, .replicas = need});
+  while (needs.front().time_ms + policy_.down_after_ms <= now_ms && needs.size() > 1) needs.pop_front();
+  return std::clamp(needs.front().replicas, policy_.min, std::max(policy_.min, policy_.max));
+}
+
+std::uint32_t Autoscaler::expected(TimeMs now_ms, std::int64_t within_ms) {
+  const std::uint64_t grown_milli = grown_concurrency_milli(now_ms, within_ms);
+  return hold(ahead_, now_ms, divide_up(grown_milli, std::uint64_t{std::max(policy_.target, 1u)} * 1'000));
+}
+
 std::uint32_t Autoscaler::desired(TimeMs now_ms, std::uint32_t replicas) {
   std::uint32_t need =
       divide_up(concurrency_milli(now_ms, replicas), std::uint64_t{std::max(policy_.target, 1u)} * 1'000);
   if (waiting_ > 0 || running_ > 0) need = std::max(need, 1u);
-  while (!needs_.empty() && needs_.back().replicas <= need) needs_.pop_back();
-  needs_.push_back({.time_ms = now_ms, .replicas = need});
-  while (needs_.front().time_ms + policy_.down_after_ms <= now_ms && needs_.size() > 1) needs_.pop_front();
-  return std::clamp(needs_.front().replicas, policy_.min, std::max(policy_.min, policy_.max));
+  return hold(needs_, now_ms, need);
 }
 
 std::optional<TimeMs> Autoscaler::next_change_ms() const {
-  if (needs_.empty() || needs_.front().replicas <= policy_.min) return std::nullopt;
-  return needs_.front().time_ms + policy_.down_after_ms;
+  std::optional<TimeMs> next;
+  for (const Needs* needs : {&needs_, &ahead_}) {
+    if (needs->empty() || needs->front().replicas <= policy_.min) continue;
+    const TimeMs falls_ms = needs->front().time_ms + policy_.down_after_ms;
+    next = std::min(next.value_or(falls_ms), falls_ms);
+  }
+  return next;
 }
 
 std::int64_t Autoscaler::arrivals_per_second_milli(TimeMs now_ms) const {

@@ -41,7 +41,11 @@ class Autoscaler {
   void observe(TimeMs now_ms, const LoadSample& sample);
   /// `replicas`: that it has, ready or not.
   std::uint32_t desired(TimeMs now_ms, std::uint32_t replicas);
-  /// When `desired` may fall without another sample; nullopt: never.
+  /// How many will be needed `within_ms` from now if arrivals go on growing as from the long window to the short one:
+  /// at most twice what arrives now, none where chance explains it (two standard deviations of a Poisson process). The
+  /// most of the last `down_after_ms`, within the bounds. A guess: to get ready by, not to serve by.
+  std::uint32_t expected(TimeMs now_ms, std::int64_t within_ms);
+  /// When `desired` or `expected` may fall without another sample; nullopt: never.
   std::optional<TimeMs> next_change_ms() const;
 
   /// Arrivals a second over the long window, in thousandths; for people.
@@ -60,6 +64,9 @@ class Autoscaler {
     TimeMs time_ms = 0;
     std::uint32_t replicas = 0;
   };
+  using Needs = std::deque<Need>;  ///< Falling: the first is the most that was needed within the hold.
+  std::uint32_t hold(Needs& needs, TimeMs now_ms, std::uint32_t need) const;
+  std::uint64_t grown_concurrency_milli(TimeMs now_ms, std::int64_t within_ms) const;
   Bucket sum(TimeMs now_ms, std::int64_t window_ms) const;
   std::int64_t span_ms(TimeMs now_ms, std::int64_t window_ms) const;
   std::uint64_t concurrency_milli(TimeMs now_ms, std::uint32_t replicas) const;
@@ -67,7 +74,8 @@ class Autoscaler {
   ScalePolicy policy_;
   TimeMs since_ms_;
   std::deque<Bucket> buckets_;
-  std::deque<Need> needs_;  ///< Falling: the first is the most that was needed within the hold.
+  Needs needs_;
+  Needs ahead_;  ///< The same of what was expected.
   std::uint32_t waiting_ = 0;
   std::uint32_t running_ = 0;
 };

@@ -98,6 +98,32 @@ TEST(Autoscaler, KeepsWithinItsBounds) {
   EXPECT_EQ(scaler.desired(1, 2), 3u);
 }
 
+TEST(Autoscaler, ExpectsMoreWhereArrivalsGrow) {
+  Autoscaler scaler(kZeroToEight, 1, 0);
+  Load load{.scaler = scaler, .now_ms = 0};
+  load.run(30'000, 20, 200, 1);
+  EXPECT_EQ(scaler.expected(load.now_ms, 60'000), 0u) << "arrivals do not grow";
+  std::uint32_t desired = 1;
+  for (std::uint64_t rate = 24; rate <= 60; rate += 4) desired = load.run(2'000, rate, 200, desired);
+  ASSERT_EQ(desired, 3u);  // 60 a second of 200 ms: 12 at once, 4 each
+  EXPECT_EQ(scaler.expected(load.now_ms, 20'000), 5u);
+  EXPECT_EQ(scaler.expected(load.now_ms, 600'000), 6u) << "at most twice what there is";
+}
+
+TEST(Autoscaler, ExpectsNothingOfChanceAndHoldsWhatItExpected) {
+  Autoscaler scaler(kZeroToEight, 1, 0);
+  Load load{.scaler = scaler, .now_ms = 0};
+  load.run(30'000, 8, 2'000, 4);
+  load.run(2'000, 12, 2'000, 4);  // 24 where 16 are usual: two standard deviations
+  EXPECT_EQ(scaler.expected(load.now_ms, 60'000), 0u);
+  load.run(2'000, 24, 2'000, 4);
+  EXPECT_EQ(scaler.expected(load.now_ms, 60'000), 8u);
+  load.run(59'000, 8, 2'000, 8);
+  EXPECT_EQ(scaler.expected(load.now_ms, 60'000), 8u);
+  load.run(2'000, 8, 2'000, 8);
+  EXPECT_EQ(scaler.expected(load.now_ms, 60'000), 0u);
+}
+
 TEST(Autoscaler, TellsArrivals) {
   Autoscaler scaler(kZeroToEight, 1, 0);
   Load load{.scaler = scaler, .now_ms = 0};

@@ -93,7 +93,7 @@ void keep_warm(std::uint32_t wanted, const Groups& groups, ServicePlan& plan) {
 
 }  // namespace
 
-ServicePlan plan_service(const ServiceRecord& record, TimeMs now_ms) {
+ServicePlan plan_service(const ServiceRecord& record, TimeMs now_ms, std::uint32_t expected) {
   ServicePlan plan;
   const std::uint32_t desired = record.is_deleted ? 0 : record.desired;
   const Groups groups = group(record);
@@ -104,7 +104,7 @@ ServicePlan plan_service(const ServiceRecord& record, TimeMs now_ms) {
   }
   if (groups.old.empty()) {
     reach(desired, groups, plan);
-    keep_warm(record.wanted_paused(), groups, plan);
+    keep_warm(record.wanted_paused(expected), groups, plan);
     return plan;
   }
   if (now_ms < record.canary_until_ms && desired > 0) {

@@ -21,9 +21,9 @@ struct ServicePlan {
 /// one) at a time and an old one drains only when a new one is ready in its place, so that never fewer are ready than
 /// before. A new revision that does not get ready leaves the old one as it is. While a canary is watched there is one
 /// replica of it beside all old ones. Outside of updates, what is started beyond those desired is to be paused when it
-/// is ready (ServiceRecord::wanted_paused). With a fixed port the old replica goes first: two cannot listen.
-/// Back-off is the caller's.
-ServicePlan plan_service(const ServiceRecord& record, TimeMs now_ms);
+/// is ready (ServiceRecord::wanted_paused, by how many are expected to be needed soon). With a fixed port the old
+/// replica goes first: two cannot listen. Back-off is the caller's.
+ServicePlan plan_service(const ServiceRecord& record, TimeMs now_ms, std::uint32_t expected = 0);
 
 /// No replica of another revision is left and enough of the wanted one are ready.
 bool is_update_done(const ServiceRecord& record);

@@ -54,6 +54,14 @@ TEST(ServicePlan, KeepsReplicasWarmBeyondThoseThatAreNeeded) {
             (ServicePlan{.drain = {2}}));
 }
 
+TEST(ServicePlan, KeepsAsManyWarmAsAreExpected) {
+  const ServiceRecord record = warm_service(1, 1, {replica(1, 1, kReady), replica(2, 1, kPaused)});
+  EXPECT_EQ(plan_service(record, 0, 0), ServicePlan{});
+  EXPECT_EQ(plan_service(record, 0, 3), (ServicePlan{.start_current = 1}));
+  EXPECT_EQ(plan_service(record, 0, 100), (ServicePlan{.start_current = 2})) << "not beyond the bound";
+  EXPECT_EQ(plan_service(warm_service(1, 0, {replica(1, 1, kReady)}), 0, 3), ServicePlan{}) << "only where asked for";
+}
+
 TEST(ServicePlan, ResumesBeforeItStarts) {
   EXPECT_EQ(plan_service(warm_service(1, 1, {replica(1, 1, kPaused)}), 0),
             (ServicePlan{.start_current = 1, .resume = {1}}));
