@@ -59,11 +59,9 @@ void expect_round_trip() {
   EXPECT_EQ(*from_json<T>(Json::object()), T{}) << "absent keys give defaults";
 }
 
-TEST(ApiTypes, EveryTypeSurvivesItsJson){
 #define EXPECT_ROUND_TRIP(Type) expect_round_trip<Type>();
-    BUSBAR_API_TYPES(EXPECT_ROUND_TRIP)
+TEST(ApiTypes, EveryTypeSurvivesItsJson){BUSBAR_API_TYPES(EXPECT_ROUND_TRIP)}
 #undef EXPECT_ROUND_TRIP
-}
 
 TEST(ApiTypes, OptionalsWithoutValueAndNullJsonAreLeftOut) {
   const Json json = to_json(JobStatus{});

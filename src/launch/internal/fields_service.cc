@@ -108,7 +108,9 @@ void read_allowed(Reader& reader, const YamlNode& node) {
   service_of(reader.spec()).access.allow.push_back(*text);
 }
 
-Field rate_field(FieldInfo info, model::Rate model::RateLimits::* member) {
+using RateMember = model::Rate model::RateLimits::*;
+
+Field rate_field(FieldInfo info, RateMember member) {
   return custom_field(std::move(info), schema_of_types({"string"}), [member](Reader& reader, const YamlNode& node) {
     const auto text = reader.scalar(node, "a rate like 10/s");
     if (!text) return;
@@ -173,7 +175,9 @@ void read_canary_header(Reader& reader, const YamlNode& node) {
     canary_of(reader.spec()).header_value = trim(std::string_view(*text).substr(colon + 1));
 }
 
-Field count_of(FieldInfo info, std::int64_t low, std::uint32_t model::ServiceLimits::* member) {
+using CountMember = std::uint32_t model::ServiceLimits::*;
+
+Field count_of(FieldInfo info, std::int64_t low, CountMember member) {
   return integer_field(std::move(info), low, kMaxCount, [member](JobSpec& spec, std::int64_t value) {
     service_of(spec).limits.*member = static_cast<std::uint32_t>(value);
   });
