@@ -1,14 +1,11 @@
 #include "base/binary.h"
 
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
 namespace busbar {
 namespace {
-
-template <class T>
-void append_le(std::string& out, T value) {
-  for (std::size_t i = 0; i < sizeof(T); ++i) {
-    out.push_back(static_cast<char>((value >> (8 * i)) & 0xff));
-  }
-}
 
 template <class T>
 T take_le(std::string_view& rest, bool& ok) {
@@ -27,31 +24,21 @@ T take_le(std::string_view& rest, bool& ok) {
 
 }  // namespace
 
-void BinaryWriter::u8(std::uint8_t value) {
-  bytes_.push_back(static_cast<char>(value));
-}
-void BinaryWriter::u32(std::uint32_t value) {
-  append_le(bytes_, value);
-}
-void BinaryWriter::u64(std::uint64_t value) {
-  append_le(bytes_, value);
-}
-
-void BinaryWriter::varint(std::uint64_t value) {
-  while (value >= 0x80) {
-    bytes_.push_back(static_cast<char>((value & 0x7f) | 0x80));
-    value >>= 7;
-  }
-  bytes_.push_back(static_cast<char>(value));
-}
-
-void BinaryWriter::zigzag(std::int64_t value) {
-  varint((static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63));
+void BinaryWriter::grow(std::size_t more) {
+  const std::size_t capacity = std::max(2 * capacity_, size_ + more);
+  auto wider = std::make_unique_for_overwrite<char[]>(capacity);
+  std::memcpy(wider.get(), begin_, size_);
+  beyond_ = std::move(wider);
+  begin_ = beyond_.get();
+  capacity_ = capacity;
 }
 
 void BinaryWriter::text(std::string_view value) {
   varint(value.size());
-  bytes_.append(value);
+  if (!value.empty()) {
+    std::memcpy(room_for(value.size()), value.data(), value.size());
+    size_ += value.size();
+  }
 }
 
 std::uint8_t BinaryReader::u8() {

@@ -1,31 +1,70 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "base/error.h"
 
 namespace busbar {
 
-/// Appends little-endian fields to a byte string: the one encoding of journal records and snapshots.
+/// Appends little-endian fields to a byte string: the one encoding of journal records and snapshots, and what state
+/// hashes are made of, several of them in each decision: so short ones stay within the writer, and fields are inlined.
 class BinaryWriter {
  public:
-  void u8(std::uint8_t value);
-  void u32(std::uint32_t value);
-  void u64(std::uint64_t value);
-  void varint(std::uint64_t value);  ///< LEB128, at most 10 bytes.
-  void zigzag(std::int64_t value);   ///< Signed varint.
+  BinaryWriter() = default;
+  BinaryWriter(const BinaryWriter&) = delete;  // Of its own buffer.
+  BinaryWriter& operator=(const BinaryWriter&) = delete;
+
+  void u8(std::uint8_t value) { *room_for(1) = static_cast<char>(value), ++size_; }
+  void u32(std::uint32_t value) { little_endian(value); }
+  void u64(std::uint64_t value) { little_endian(value); }
+  /// LEB128, at most 10 bytes.
+  void varint(std::uint64_t value) {
+    char* at = room_for(kMaxVarint);
+    for (; value >= 0x80; value >>= 7) {
+      *at++ = static_cast<char>((value & 0x7f) | 0x80);
+    }
+    *at++ = static_cast<char>(value);
+    size_ = static_cast<std::size_t>(at - begin_);
+  }
+  /// Signed varint.
+  void zigzag(std::int64_t value) {
+    varint((static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63));
+  }
   void boolean(bool value) { u8(value ? 1 : 0); }
   void text(std::string_view value);  ///< varint length, then the bytes.
 
-  const std::string& bytes() const { return bytes_; }
-  std::string take() { return std::move(bytes_); }
+  /// Until the next change.
+  std::string_view bytes() const { return {begin_, size_}; }
+  std::string take() const { return std::string(bytes()); }
 
  private:
-  std::string bytes_;
+  static constexpr std::size_t kMaxVarint = 10;
+  static constexpr std::size_t kWithin = 512;
+
+  char* room_for(std::size_t more) {
+    if (capacity_ - size_ < more) grow(more);
+    return begin_ + size_;
+  }
+  template <class T>
+  void little_endian(T value) {
+    char* const at = room_for(sizeof(T));
+    for (std::size_t i = 0; i < sizeof(T); ++i) {
+      at[i] = static_cast<char>((value >> (8 * i)) & 0xff);
+    }
+    size_ += sizeof(T);
+  }
+  void grow(std::size_t more);
+
+  std::array<char, kWithin> within_;  // Not initialised: only what was written is read.
+  std::unique_ptr<char[]> beyond_;
+  char* begin_ = within_.data();
+  std::size_t size_ = 0;
+  std::size_t capacity_ = kWithin;
 };
 
 /// Reads what BinaryWriter wrote; safe on any bytes. After the first short or malformed field every further read gives

@@ -72,8 +72,10 @@ void Ledger::carry_out(const sched::Place& place) {
   api::AttemptStatus attempt{.number = place.attempt.number, .placed_ms = at_ms, .chip = place.placement.chip};
   for (const model::TaskPlacement& task : place.placement.tasks) {
     const model::Node* node = core_.find_node(task.node);
-    attempt.tasks.push_back(
-        {.rank = task.rank, .node = node == nullptr ? "" : node->name, .cards = task.cards, .state = "creating"});
+    attempt.tasks.push_back({.rank = task.rank,
+                             .node = node == nullptr ? "" : node->name,
+                             .cards = {task.cards.begin(), task.cards.end()},
+                             .state = "creating"});
   }
   record->attempts.push_back(std::move(attempt));
   record->report_offsets.clear();

@@ -67,7 +67,7 @@ class LaunchScripts : public ::testing::Test {
   std::string prepare(const JobSpec& spec, std::uint32_t rank = 0, std::uint16_t cards = 1) {
     model::Placement placement;
     for (std::uint32_t task = 0; task < spec.max_nodes; ++task) {
-      placement.tasks.push_back({.rank = task, .node = {1}, .cards = std::vector<std::uint16_t>(cards)});
+      placement.tasks.push_back({.rank = task, .node = {1}, .cards = model::CardList(cards)});
     }
     const auto plans = plan_launch({.spec = spec,
                                     .attempt = {.job = {7}, .number = 1},

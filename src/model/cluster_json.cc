@@ -96,18 +96,20 @@ Json to_json(const TaskPlacement& task) {
                        {"memory", task.memory.value}});
 }
 
+Result<std::uint16_t> card_index_from_json(const Json& json) {
+  if (!json.is_int() || json.as_int() < 0 || json.as_int() > kMaxU16) {
+    return make_error(ErrorCode::kInvalidArgument, "not a card index");
+  }
+  return static_cast<std::uint16_t>(json.as_int());
+}
+
 Result<TaskPlacement> task_from_json(const Json& json) {
   ObjectReader reader(json, "task");
+  const std::vector<std::uint16_t> cards = reader.list<std::uint16_t>("cards", card_index_from_json);
   TaskPlacement task{
       .rank = static_cast<std::uint32_t>(reader.integer("rank", 0, std::numeric_limits<std::uint32_t>::max(), 0)),
       .node = {static_cast<std::uint64_t>(reader.integer("node", 0, kMaxInt, 0))},
-      .cards = reader.list<std::uint16_t>("cards",
-                                          [](const Json& item) -> Result<std::uint16_t> {
-                                            if (!item.is_int() || item.as_int() < 0 || item.as_int() > kMaxU16) {
-                                              return make_error(ErrorCode::kInvalidArgument, "not a card index");
-                                            }
-                                            return static_cast<std::uint16_t>(item.as_int());
-                                          }),
+      .cards = CardList(cards.begin(), cards.end()),
       .per_card = {reader.milli("per_card", 1000)},
       .cpus = {reader.milli("cpus", 0)},
       .memory = {reader.integer("memory", 0, kMaxInt, 0)}};

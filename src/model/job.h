@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "model/card_list.h"
 #include "model/ids.h"
 #include "model/service.h"
 
@@ -165,8 +166,8 @@ constexpr bool is_terminal(JobState state) {
 struct TaskPlacement {
   std::uint32_t rank = 0;  ///< Order along the fabric; part of the placement.
   NodeId node = {};
-  std::vector<std::uint16_t> cards = {};  ///< Indices on the node, ascending; empty for CPU-only tasks.
-  MilliCards per_card = {1000};           ///< Less than 1000 for a fraction of the one card in `cards`.
+  CardList cards = {};           ///< Indices on the node, ascending; empty for CPU-only tasks.
+  MilliCards per_card = {1000};  ///< Less than 1000 for a fraction of the one card in `cards`.
   MilliCpus cpus = {};
   Bytes memory = {};
   friend bool operator==(const TaskPlacement&, const TaskPlacement&) = default;

@@ -40,11 +40,11 @@ bool take_format(internal::FieldReader& in, std::uint64_t version) {
   return is_known;
 }
 
-std::string framed(const std::string& payload) {
+std::string framed(std::string_view payload) {
   BinaryWriter out;
   out.u32(static_cast<std::uint32_t>(payload.size()));
   out.u32(crc32c(payload));
-  return out.take() + payload;
+  return out.take().append(payload);
 }
 
 Result<std::string_view> unframe(std::string_view bytes) {

@@ -22,8 +22,8 @@ TEST(Lifecycle, RunsAGangOfTwoOnOneMachineToSuccess) {
   ASSERT_TRUE(place.has_value());
   EXPECT_EQ(place->placement.chip, "cpu");
   EXPECT_EQ(host.nodes_of(1), (std::vector<std::uint64_t>{1, 1}));
-  EXPECT_EQ(host.cards_of(1, 0), (std::vector<std::uint16_t>{0}));
-  EXPECT_EQ(host.cards_of(1, 1), (std::vector<std::uint16_t>{1}));
+  EXPECT_EQ(host.cards_of(1, 0), (model::CardList{0}));
+  EXPECT_EQ(host.cards_of(1, 1), (model::CardList{1}));
   EXPECT_EQ(host.state(1), JobState::kStarting);
   host.start(1);
   EXPECT_EQ(host.state(1), JobState::kRunning);
@@ -203,7 +203,7 @@ TEST(Lifecycle, StartsNothingOnAnUnhealthyCard) {
   host.send(CardHealthChanged{.card = {.node = {1}, .index = 0}, .health = model::CardHealth::kUnhealthy});
   host.submit(job(1, 1, 1000));
   host.submit(job(2, 1, 1000));
-  EXPECT_EQ(host.cards_of(1), (std::vector<std::uint16_t>{1}));
+  EXPECT_EQ(host.cards_of(1), (model::CardList{1}));
   EXPECT_FALSE(host.holds_cards(2));
   host.send(CardHealthChanged{.card = {.node = {1}, .index = 0}, .health = model::CardHealth::kHealthy});
   EXPECT_TRUE(host.holds_cards(2));

@@ -121,7 +121,7 @@ std::vector<std::uint64_t> Host::nodes_of(std::uint64_t id) const {
   return nodes;
 }
 
-std::vector<std::uint16_t> Host::cards_of(std::uint64_t id, std::uint32_t rank) const {
+model::CardList Host::cards_of(std::uint64_t id, std::uint32_t rank) const {
   return core.find_job({id})->placement->tasks[rank].cards;
 }
 

@@ -96,7 +96,7 @@ class Host {
   bool holds_cards(std::uint64_t id) const;
   /// Node of each task in rank order: {1, 1, 2}.
   std::vector<std::uint64_t> nodes_of(std::uint64_t id) const;
-  std::vector<std::uint16_t> cards_of(std::uint64_t id, std::uint32_t rank = 0) const;
+  model::CardList cards_of(std::uint64_t id, std::uint32_t rank = 0) const;
 
   Core core;
   TimeMs now_ms = 1'000'000;

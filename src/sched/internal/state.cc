@@ -8,6 +8,7 @@
 #include "sched/internal/codec.h"
 #include "sched/internal/submission.h"
 #include "sched/place/free_part.h"
+#include "sched/place/placer.h"
 
 namespace busbar::sched::internal {
 
@@ -109,6 +110,22 @@ const place::FreeMap& State::declared() {
   return *declared_;
 }
 
+bool State::fits_declared(const place::GangNeed& need) {
+  const std::vector<place::GangNeed>& known = known_to_fit_.read();
+  if (std::find(known.begin(), known.end(), need) != known.end()) {
+    return true;
+  }
+  if (place::Placer(declared(), fabric()).count_fitting(need) == 0) {
+    return false;
+  }
+  std::vector<place::GangNeed>& kept = known_to_fit_.write();
+  if (kept.size() == kMaxKnownToFit) {
+    kept.erase(kept.begin(), kept.begin() + kMaxKnownToFit / 2);
+  }
+  kept.push_back(need);
+  return true;
+}
+
 const place::FreeMap& State::idle() {
   if (!idle_) {
     fabric();  // Of the same counts by domain.
@@ -202,6 +219,7 @@ void State::put_node(model::Node node) {
     free_.detach();
     packing_.forget_nodes();
     declared_.reset();
+    known_to_fit_ = {};
     for (const model::JobId booked : booked_jobs()) {
       booked_.find_for_write(booked)->domain.reset();
     }

@@ -191,6 +191,9 @@ inline constexpr std::uint32_t kMaxGangTasks = 100'000;
 /// Jobs that ended are remembered up to this many, for dependencies of later submissions.
 inline constexpr std::size_t kMaxOutcomes = 10'000;
 
+/// Answers of State::fits_declared() that are kept: about as many shapes as a site's users submit in turn.
+inline constexpr std::size_t kMaxKnownToFit = 64;
+
 /// The core's whole state; a copy is a fork. Every change of a hashed object goes through put_/erase_ below, which keep
 /// the hash and the derived indexes in step; nothing else writes them. Not thread-safe.
 class State {
@@ -268,6 +271,8 @@ class State {
   const place::FabricOrder& fabric();
   /// The declared cluster, empty and whole.
   const place::FreeMap& declared();
+  /// Whether the declared cluster, empty and whole, holds it. Answers are kept while the declaration stands.
+  bool fits_declared(const place::GangNeed& need);
   /// Nothing in use; what is unusable stays so. Kept until a node changes, as declared() is.
   const place::FreeMap& idle();
   /// Where one task strands least of what is free (docs/scheduling.md, "Packing"); nullopt: nowhere, or it is not known
@@ -384,6 +389,7 @@ class State {
   std::shared_ptr<const place::FabricOrder> fabric_;
   std::shared_ptr<const place::FreeMap> declared_;
   std::shared_ptr<const place::FreeMap> idle_;
+  CowPtr<std::vector<place::GangNeed>> known_to_fit_;  ///< declared(); the latest kMaxKnownToFit.
   place::Packing packing_;
 };
 

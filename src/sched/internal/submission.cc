@@ -138,6 +138,15 @@ std::string wrong_for_queue(const State& state, const JobRequest& request) {
   return {};
 }
 
+// nullopt: it fits the declared cluster.
+std::optional<std::string> why_too_large(State& state, const JobRequest& request) {
+  const std::vector<place::GangNeed> needs = place::needs_of(request, state.declared());
+  if (std::any_of(needs.begin(), needs.end(), [&](const auto& need) { return state.fits_declared(need); })) {
+    return std::nullopt;
+  }
+  return place::why_infeasible(request, state.declared(), state.fabric());
+}
+
 }  // namespace
 
 std::optional<Decision> judge_submission(State& state, const JobRecord& record) {
@@ -154,7 +163,7 @@ std::optional<Decision> judge_submission(State& state, const JobRecord& record) 
   if (auto decision = judge_dependencies(state, request)) {
     return decision;
   }
-  if (auto reason = place::why_infeasible(request, state.declared(), state.fabric())) {
+  if (auto reason = why_too_large(state, request)) {
     if (!request.may_wait_infeasible) {
       return refuse(ErrorCode::kInfeasible, std::move(*reason));
     }
@@ -168,7 +177,7 @@ std::optional<Decision> judge_submission(State& state, const JobRecord& record) 
 }
 
 std::optional<Decision> judge_feasibility(State& state, const JobRecord& record) {
-  auto reason = place::why_infeasible(record.request(), state.declared(), state.fabric());
+  auto reason = why_too_large(state, record.request());
   if (!reason.has_value()) {
     reason = fairshare::why_over_quota(state, record.request());
   }

@@ -38,7 +38,7 @@ std::vector<CardPicker::LinkGroup> CardPicker::free_by_link_group() const {
   return groups;
 }
 
-std::vector<std::uint16_t> CardPicker::pick(const TaskNeed& need) {
+model::CardList CardPicker::pick(const TaskNeed& need) {
   if (need.fraction > 0) {
     copy_cards();
     return pick_fraction(need.fraction);
@@ -53,11 +53,11 @@ std::vector<std::uint16_t> CardPicker::pick(const TaskNeed& need) {
   return pick_whole(need.cards);
 }
 
-std::vector<std::uint16_t> CardPicker::pick_by_mask(std::uint32_t count) {
+model::CardList CardPicker::pick_by_mask(std::uint32_t count) {
   const LinkLayout& layout = map_.layout(group_);
   CardMask picked = layout.pick(free_, count);
   free_ &= ~picked;
-  std::vector<std::uint16_t> cards;
+  model::CardList cards;
   cards.reserve(count);
   for (; picked != 0; picked &= picked - 1) {
     cards.push_back(layout.card_of(std::countr_zero(picked)));
@@ -65,7 +65,7 @@ std::vector<std::uint16_t> CardPicker::pick_by_mask(std::uint32_t count) {
   return cards;
 }
 
-std::vector<std::uint16_t> CardPicker::pick_whole(std::uint32_t count) {
+model::CardList CardPicker::pick_whole(std::uint32_t count) {
   std::vector<LinkGroup> groups = free_by_link_group();
   // The smallest link group that holds all; else the largest ones first, so that few are crossed.
   std::sort(groups.begin(), groups.end(), [&](const LinkGroup& a, const LinkGroup& b) {
@@ -74,7 +74,7 @@ std::vector<std::uint16_t> CardPicker::pick_whole(std::uint32_t count) {
     if (a_holds != b_holds) return a_holds;
     return a.free != b.free ? (a.free < b.free) == a_holds : a.id < b.id;
   });
-  std::vector<std::uint16_t> picked;
+  model::CardList picked;
   for (const LinkGroup& group : groups) {
     for (std::size_t i = 0; i < cards_.size() && picked.size() < count; ++i) {
       if (is_free(i) && cards_[i].link_group == group.id) {
@@ -90,7 +90,7 @@ std::vector<std::uint16_t> CardPicker::pick_whole(std::uint32_t count) {
   return picked;
 }
 
-std::vector<std::uint16_t> CardPicker::pick_fraction(std::int64_t fraction) {
+model::CardList CardPicker::pick_fraction(std::int64_t fraction) {
   const CardSlot* best = nullptr;
   for (const CardSlot& card : cards_) {
     if (card.chip == group_.chip && card.is_healthy && card.used + fraction <= kWholeCard &&

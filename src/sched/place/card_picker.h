@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "model/card_list.h"
 #include "sched/place/free_map.h"
 #include "sched/place/need.h"
 
@@ -15,7 +16,7 @@ class CardPicker {
   CardPicker(const FreeMap& map, const GroupSlot& group);
 
   /// Of the next task, which must fit: indices on the node, ascending.
-  std::vector<std::uint16_t> pick(const TaskNeed& need);
+  model::CardList pick(const TaskNeed& need);
 
  private:
   struct LinkGroup {
@@ -24,13 +25,13 @@ class CardPicker {
   };
 
   bool has_mask() const { return group_.total <= kMaskCards; }
-  std::vector<std::uint16_t> pick_by_mask(std::uint32_t count);
+  model::CardList pick_by_mask(std::uint32_t count);
   // Card by card, on a copy of the node's use.
   void copy_cards();
   bool is_free(std::size_t card) const;
   std::vector<LinkGroup> free_by_link_group() const;
-  std::vector<std::uint16_t> pick_whole(std::uint32_t count);
-  std::vector<std::uint16_t> pick_fraction(std::int64_t fraction);
+  model::CardList pick_whole(std::uint32_t count);
+  model::CardList pick_fraction(std::int64_t fraction);
 
   const FreeMap& map_;
   const GroupSlot& group_;

@@ -12,12 +12,24 @@ constexpr std::size_t kClasses = 1 + kIndexedCards * (kIndexedCards + 1) / 2;
 struct Tables {
   std::array<std::uint8_t, kClasses> free = {};
   std::array<std::uint8_t, kClasses> together = {};
-  std::array<std::vector<FreeClass>, kIndexedCards + 1> order = {};
-  /// [free][cards]: tasks of `cards` cards.
-  std::array<std::array<std::uint32_t, kIndexedCards + 1>, kIndexedCards + 1> tasks = {};
+  std::array<std::array<FreeClass, kClasses>, kIndexedCards + 1> order = {};  ///< [cards], of `order_sizes[cards]`.
+  std::array<std::size_t, kIndexedCards + 1> order_sizes = {};
+  /// [free][cards - 1]: tasks of `cards` cards.
+  std::array<RoomRow, kIndexedCards + 1> tasks = {};
 };
 
-Tables make_tables() {
+// Classes are numbered by free, then together; this order holds within both parts.
+constexpr void order_classes(Tables& tables, std::uint32_t cards) {
+  for (const bool is_together : {true, false}) {
+    for (std::size_t at = 1; at < kClasses; ++at) {
+      if (tables.free[at] >= cards && (tables.together[at] >= cards) == is_together) {
+        tables.order[cards][tables.order_sizes[cards]++] = static_cast<FreeClass>(at);
+      }
+    }
+  }
+}
+
+constexpr Tables make_tables() {
   Tables tables;
   for (std::uint32_t free = 1; free <= kIndexedCards; ++free) {
     for (std::uint32_t together = 1; together <= free; ++together) {
@@ -25,24 +37,16 @@ Tables make_tables() {
       tables.together[free_class(free, together)] = static_cast<std::uint8_t>(together);
     }
     for (std::uint32_t cards = 1; cards <= kIndexedCards; ++cards) {
-      tables.tasks[free][cards] = free / cards;
+      tables.tasks[free][cards - 1] = free / cards;
     }
   }
   for (std::uint32_t cards = 1; cards <= kIndexedCards; ++cards) {
-    std::vector<FreeClass>& order = tables.order[cards];
-    for (std::size_t at = 1; at < kClasses; ++at) {
-      if (tables.free[at] >= cards) order.push_back(static_cast<FreeClass>(at));
-    }
-    // Classes are numbered by free, then together: a stable partition keeps that order within both parts.
-    std::stable_partition(order.begin(), order.end(), [&](FreeClass at) { return tables.together[at] >= cards; });
+    order_classes(tables, cards);
   }
   return tables;
 }
 
-const Tables& tables() {
-  static const Tables kTables = make_tables();
-  return kTables;
-}
+constexpr Tables kTables = make_tables();
 
 OrderCounts empty_counts(const ChipOrder& order) {
   OrderCounts counts;
@@ -52,48 +56,20 @@ OrderCounts empty_counts(const ChipOrder& order) {
   counts.leaves = static_cast<std::uint32_t>(order.levels.front().size());
   counts.in_leaf.assign((free_class(order.most_cards, order.most_cards) + std::size_t{1}) * counts.leaves, 0);
   for (const std::vector<Domain>& domains : order.levels) {
-    counts.room.emplace_back(order.most_cards * domains.size(), 0);
+    counts.room.emplace_back(domains.size());
+    counts.free.emplace_back(domains.size(), 0);
   }
   return counts;
 }
 
-void move_group(OrderCounts& counts, const ChipOrder& order, std::uint32_t position, FreeClass now) {
-  const FreeClass before = counts.classes[position];
-  counts.classes[position] = now;
-  --counts.groups_in_class[before];
-  ++counts.groups_in_class[now];
-  const std::uint32_t leaf = order.domains[0][position];
-  if (before != 0) --counts.in_leaf[std::size_t{before} * counts.leaves + leaf];
-  if (now != 0) ++counts.in_leaf[std::size_t{now} * counts.leaves + leaf];
-  const std::uint32_t old_free = free_of_class(before);
-  const std::uint32_t new_free = free_of_class(now);
-  if (old_free == new_free) {
-    return;
-  }
-  std::array<std::uint32_t, kIndexedCards> gained = {};
-  for (std::uint32_t cards = 1; cards <= counts.most; ++cards) {
-    gained[cards - 1] = tables().tasks[new_free][cards] - tables().tasks[old_free][cards];
-  }
-  for (std::size_t level = 0; level < order.levels.size(); ++level) {
-    std::uint32_t* room = counts.room[level].data() + std::size_t{order.domains[level][position]} * counts.most;
-    for (std::uint32_t i = 0; i < counts.most; ++i) {
-      room[i] += gained[i];
-    }
-  }
-}
-
 }  // namespace
 
-FreeClass free_class(std::uint32_t free, std::uint32_t together) {
-  return static_cast<FreeClass>(free == 0 ? 0 : free * (free - 1) / 2 + together);
-}
-
 std::uint32_t free_of_class(FreeClass free_class) {
-  return tables().free[free_class];
+  return kTables.free[free_class];
 }
 
 std::span<const FreeClass> classes_for(std::uint32_t cards) {
-  return tables().order[cards];
+  return std::span(kTables.order[cards]).first(kTables.order_sizes[cards]);
 }
 
 FreeIndex::FreeIndex(const FabricOrder& fabric) {
@@ -107,13 +83,58 @@ FreeIndex::FreeIndex(const FabricOrder& fabric) {
   }
 }
 
-void FreeIndex::put(const FabricOrder& fabric, GroupRef group, FreeClass now) {
-  for (const FabricOrder::Place& place : fabric.places_of(group)) {
-    if (place.order == UINT32_MAX || is_indexed_[place.order] == 0) {
+FreeIndex::Update::~Update() {
+  for (const Run& run : runs_) count(run);
+}
+
+void FreeIndex::Update::put(GroupRef group, FreeClass now) {
+  const std::array<FabricOrder::Place, 2>& places = fabric_.places_of(group);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const auto [order, position] = places[i];
+    if (order == UINT32_MAX || index_.is_indexed_[order] == 0) {
       continue;
     }
-    if (counts_[place.order].read().classes[place.position] != now) {
-      move_group(counts_[place.order].write(), fabric.order(place.order), place.position, now);
+    const FreeClass before = index_.counts_[order].read().classes[position];
+    if (before == now) {
+      continue;
+    }
+    index_.counts_[order].write().classes[position] = now;
+    const std::uint32_t leaf = fabric_.order(order).domains[0][position];
+    Run& run = runs_[i];
+    if (run.order != order || run.leaf != leaf || run.before != before || run.now != now) {
+      count(run);
+      run = {.order = order, .position = position, .leaf = leaf, .before = before, .now = now};
+    }
+    ++run.groups;
+  }
+}
+
+void FreeIndex::Update::count(const Run& run) {
+  if (run.groups == 0) {
+    return;
+  }
+  OrderCounts& counts = index_.counts_[run.order].write();
+  counts.groups_in_class[run.before] -= run.groups;
+  counts.groups_in_class[run.now] += run.groups;
+  if (run.before != 0) counts.in_leaf[std::size_t{run.before} * counts.leaves + run.leaf] -= run.groups;
+  if (run.now != 0) counts.in_leaf[std::size_t{run.now} * counts.leaves + run.leaf] += run.groups;
+  const std::uint32_t old_free = free_of_class(run.before);
+  const std::uint32_t new_free = free_of_class(run.now);
+  if (old_free == new_free) {
+    return;
+  }
+  // All sixteen, whatever the chip has, and of a local row, which nothing else can be: four wide additions a level.
+  RoomRow gained;
+  for (std::size_t i = 0; i < kIndexedCards; ++i) {
+    gained[i] = run.groups * (kTables.tasks[new_free][i] - kTables.tasks[old_free][i]);
+  }
+  const ChipOrder& order = fabric_.order(run.order);
+  for (std::size_t level = 0; level < order.levels.size(); ++level) {
+    const std::uint32_t domain = order.domains[level][run.position];
+    counts.free[level][domain] += run.groups * (new_free - old_free);
+    RoomRow& room = counts.room[level][domain];
+    for (std::size_t i = 0; i < kIndexedCards; ++i) {
+      room[i] += gained[i];
     }
   }
 }

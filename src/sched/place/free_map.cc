@@ -26,6 +26,23 @@ void count_card(GroupSlot& group, const CardSlot& card, int sign) {
   }
 }
 
+// What most claims are made of: a card that nobody uses is taken whole, or one is given back.
+void take_whole(GroupSlot& group, CardSlot& card, bool is_taken) {
+  card.used = static_cast<std::uint16_t>(is_taken ? kWholeCard : 0);
+  if (card.is_healthy) {
+    group.free_whole = static_cast<std::uint16_t>(group.free_whole + (is_taken ? -1 : 1));
+    group.free_mask ^= group.total <= kMaskCards ? CardMask{1} << card.ordinal : 0;
+  }
+}
+
+// The first group is that of no chip: it has no cards to count.
+void count_groups(FreeIndex::Update& update, const NodeSlot& slot, std::span<const GroupSlot> groups) {
+  for (std::uint16_t g = 1; g < groups.size(); ++g) {
+    update.put({.node = slot.index, .index = g},
+               slot.is_usable ? free_class(groups[g].free_whole, groups[g].together) : FreeClass{0});
+  }
+}
+
 std::vector<ChipIndex> chips_of(std::span<const CardSlot> cards) {
   std::vector<ChipIndex> chips = {kNoChip};
   for (const CardSlot& card : cards) {
@@ -151,6 +168,10 @@ void FreeMap::put_node(const model::Node& node) {
   slot.limits_memory = node.memory.value > 0;
   slot.memory_free += node.memory.value - slot.memory_total;
   slot.memory_total = node.memory.value;
+  if (index_ != nullptr) {
+    FreeIndex::Update update(*index_, *fabric_);
+    count_groups(update, slot, groups_of(slot));
+  }
   note_change(slot);
 }
 
@@ -247,15 +268,8 @@ void FreeMap::count_together(const Block& block, const NodeSlot& slot, GroupSlot
   }
 }
 
-// Indexes follow the node: its counts by domain here, those of others through changes_since().
+// Indexes follow the node: its counts by domain through FreeIndex::Update, those of others through changes_since().
 void FreeMap::note_change(const NodeSlot& slot) {
-  if (index_ != nullptr) {
-    const auto groups = groups_of(slot);
-    for (std::uint16_t g = 0; g < slot.group_count; ++g) {
-      index_->put(*fabric_, {.node = slot.index, .index = g},
-                  slot.is_usable ? free_class(groups[g].free_whole, groups[g].together) : FreeClass{0});
-    }
-  }
   if (changes_.size() == kMaxChanges) {
     changes_.erase(changes_.begin(), changes_.begin() + kMaxChanges / 2);
   }
@@ -274,12 +288,9 @@ std::optional<std::span<const std::uint32_t>> FreeMap::changes_since(std::uint64
 void FreeMap::attach(std::shared_ptr<const FabricOrder> fabric) {
   fabric_ = std::move(fabric);
   index_ = std::make_unique<FreeIndex>(*fabric_);
+  FreeIndex::Update update(*index_, *fabric_);
   for (std::uint32_t i = 0; i < node_count_; ++i) {
-    const NodeSlot& slot = node(i);
-    const auto groups = groups_of(slot);
-    for (std::uint16_t g = 0; g < slot.group_count && slot.is_usable; ++g) {
-      index_->put(*fabric_, {.node = i, .index = g}, free_class(groups[g].free_whole, groups[g].together));
-    }
+    count_groups(update, node(i), groups_of(node(i)));
   }
 }
 
@@ -314,6 +325,8 @@ bool FreeMap::can_claim(const model::Placement& placement) const {
 }
 
 void FreeMap::change(const model::Placement& placement, int sign) {
+  std::optional<FreeIndex::Update> update;
+  if (index_ != nullptr) update.emplace(*index_, *fabric_);
   for (const model::TaskPlacement& task : placement.tasks) {
     const std::optional<std::uint32_t> index = index_of(task.node);
     CHECK(index.has_value(), "placement on an unknown node");
@@ -322,6 +335,7 @@ void FreeMap::change(const model::Placement& placement, int sign) {
     slot.cpus_free -= sign * task.cpus.value;
     slot.memory_free -= sign * task.memory.value;
     change_cards(block, slot, task.cards, sign * static_cast<int>(task.per_card.value));
+    if (update.has_value()) count_groups(*update, slot, groups_of(slot));
     note_change(slot);
   }
 }
@@ -335,6 +349,10 @@ void FreeMap::change_cards(Block& block, const NodeSlot& slot, std::span<const s
     if (group->chip != card.chip) {
       count_together(block, slot, *group);
       for (group = groups; group->chip != card.chip;) ++group;
+    }
+    if ((milli == kWholeCard && card.used == 0) || (milli == -kWholeCard && card.used == kWholeCard)) {
+      take_whole(*group, card, milli > 0);
+      continue;
     }
     count_card(*group, card, -1);
     card.used = static_cast<std::uint16_t>(card.used + milli);

@@ -30,6 +30,15 @@ std::uint32_t left_by_fraction(std::span<const CardSlot> cards, const GroupSlot&
   return static_cast<std::uint32_t>(tightest < kWholeCard ? tightest : kWholeCard * (1 + group.free_whole));
 }
 
+// As many of `tasks` as `free` is enough for. Most often a few tasks, and it is enough for all: no division then.
+std::int64_t as_many(std::int64_t tasks, std::int64_t each, std::int64_t free) {
+  constexpr std::int64_t kFew = 64;  // Of which no sum can overflow.
+  if (tasks <= kFew && tasks * each <= free) {
+    return tasks;
+  }
+  return std::min(tasks, std::max<std::int64_t>(free, 0) / each);
+}
+
 }  // namespace
 
 std::uint32_t capacity_of(const FreeMap& map, const GroupSlot& group, const TaskNeed& need, std::uint32_t most) {
@@ -44,10 +53,10 @@ std::uint32_t capacity_of(const FreeMap& map, const GroupSlot& group, const Task
     tasks = std::min(tasks, fractions_on(map, node, group, need.fraction));
   }
   if (node.limits_cpus && need.cpus > 0) {
-    tasks = std::min(tasks, std::max<std::int64_t>(node.cpus_free, 0) / need.cpus);
+    tasks = as_many(tasks, need.cpus, node.cpus_free);
   }
   if (node.limits_memory && need.memory > 0) {
-    tasks = std::min(tasks, std::max<std::int64_t>(node.memory_free, 0) / need.memory);
+    tasks = as_many(tasks, need.memory, node.memory_free);
   }
   return static_cast<std::uint32_t>(tasks);
 }
@@ -97,14 +106,12 @@ std::uint64_t GangSearch::room(std::size_t level, std::uint32_t domain) const {
   if (counts_ == nullptr) {
     return task_sums_[domains[domain].end] - task_sums_[domains[domain].begin];
   }
-  return need_.task.cards > counts_->most
-             ? 0
-             : counts_->room[level - 1][std::size_t{domain} * counts_->most + need_.task.cards - 1];
+  return need_.task.cards > counts_->most ? 0 : counts_->room[level - 1][domain][need_.task.cards - 1];
 }
 
 std::uint64_t GangSearch::slack(std::size_t level, std::uint32_t domain) const {
   if (counts_ != nullptr) {
-    return counts_->room[level - 1][std::size_t{domain} * counts_->most];
+    return counts_->free[level - 1][domain];
   }
   const std::vector<std::uint64_t>& sums = need_.task.chip == kNoChip ? task_sums_ : free_sums_;
   const Domain& range = order_.levels[level - 1][domain];
@@ -167,13 +174,14 @@ std::optional<std::uint32_t> GangSearch::tightest_leaf_with(FreeClass wanted) co
     return std::nullopt;
   }
   const std::uint32_t* in_leaf = counts_->in_leaf.data() + std::size_t{wanted} * counts_->leaves;
+  const std::uint32_t* free = counts_->free.front().data();
   const Range leaves = domains_at(1);
   std::optional<std::uint32_t> leaf;
-  std::uint64_t least = UINT64_MAX;
+  std::uint32_t least = UINT32_MAX;
   for (std::uint32_t i = leaves.begin; i < leaves.end; ++i) {
-    if (in_leaf[i] > 0 && slack(1, i) < least) {
+    if (in_leaf[i] > 0 && free[i] < least) {
       leaf = i;
-      least = slack(1, i);
+      least = free[i];
     }
   }
   return leaf;
@@ -224,7 +232,6 @@ std::optional<Selection> GangSearch::select(std::uint32_t tasks, std::size_t top
     }
     Selection selection = {.level = level, .domain = order_.levels[level - 1][*best]};
     if (fill(level, *best, tasks, selection.seats) == tasks) {
-      std::sort(selection.seats.begin(), selection.seats.end());
       return selection;
     }
     is_unsure_ = true;
@@ -233,7 +240,7 @@ std::optional<Selection> GangSearch::select(std::uint32_t tasks, std::size_t top
 }
 
 // The tightest child that takes all that is left, else the roomiest one whole: few domains, and the remainder where it
-// leaves least behind.
+// leaves least behind. Chosen first and filled in the order of the fabric, so that seats come by position.
 std::uint32_t GangSearch::fill(std::size_t level, std::uint32_t domain, std::uint32_t tasks,
                                std::vector<Seats>& seats) const {
   if (level == 1) {
@@ -242,13 +249,13 @@ std::uint32_t GangSearch::fill(std::size_t level, std::uint32_t domain, std::uin
   const Domain& range = order_.levels[level - 1][domain];
   const std::uint32_t first = order_.domains[level - 2][range.begin];
   const std::uint32_t last = order_.domains[level - 2][range.end - 1];
-  std::vector<bool> is_used(last - first + std::size_t{1}, false);
+  std::vector<std::uint32_t> wanted(last - first + std::size_t{1}, 0);
   std::uint32_t left = tasks;
   while (left > 0) {
     std::optional<std::uint32_t> best;
     std::uint64_t best_room = 0;
     for (std::uint32_t child = first; child <= last; ++child) {
-      const std::uint64_t has = is_used[child - first] ? 0 : room(level - 1, child);
+      const std::uint64_t has = wanted[child - first] > 0 ? 0 : room(level - 1, child);
       const bool is_better = has >= left ? best_room < left || has < best_room ||
                                                (has == best_room && slack(level - 1, child) < slack(level - 1, *best))
                                          : best_room < left && has > best_room;
@@ -260,11 +267,14 @@ std::uint32_t GangSearch::fill(std::size_t level, std::uint32_t domain, std::uin
     if (!best.has_value()) {
       break;
     }
-    is_used[*best - first] = true;
-    const auto wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, best_room));
-    left -= fill(level - 1, *best, wanted, seats);
+    wanted[*best - first] = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, best_room));
+    left -= wanted[*best - first];
   }
-  return tasks - left;
+  std::uint32_t filled = 0;
+  for (std::uint32_t child = first; child <= last; ++child) {
+    if (wanted[child - first] > 0) filled += fill(level - 1, child, wanted[child - first], seats);
+  }
+  return filled;
 }
 
 // One task on each of the best fitting nodes if there are enough of them, else the roomiest nodes filled, so that few
@@ -297,6 +307,7 @@ std::uint32_t GangSearch::fill_leaf(std::uint32_t domain, std::uint32_t tasks, s
       left -= seats[at].tasks;
     }
     seats.resize(at);
+    std::sort(seats.begin() + static_cast<std::ptrdiff_t>(first), seats.end());
   }
   if (nodes >= tasks) {
     std::for_each(seats.begin() + static_cast<std::ptrdiff_t>(first), seats.end(), [](Seats& seat) { seat.tasks = 1; });
@@ -315,6 +326,8 @@ void GangSearch::keep_best_fitting(std::vector<Seats>& seats, std::size_t first,
   for (std::uint32_t i = 0; i < count; ++i) {
     seats[first + i].position = candidates[i].second;
   }
+  std::sort(seats.begin() + static_cast<std::ptrdiff_t>(first), seats.end(),
+            [](const Seats& a, const Seats& b) { return a.position < b.position; });
 }
 
 }  // namespace busbar::sched::place

@@ -21,6 +21,7 @@ struct TaskNeed {
   std::uint32_t per_node = UINT32_MAX;  ///< Tasks that may share a node.
 
   std::int64_t milli_cards() const { return std::int64_t{cards} * kWholeCard + fraction; }
+  friend bool operator==(const TaskNeed&, const TaskNeed&) = default;
 };
 
 /// Which nodes a gang may use, by FreeMap's node index; shorter than the map: the rest may not.
@@ -36,6 +37,7 @@ std::shared_ptr<const NodeFilter> both_of(std::shared_ptr<const NodeFilter> a, s
 struct Vicinity {
   std::uint32_t node = 0;
   std::size_t level = 1;
+  friend bool operator==(const Vicinity&, const Vicinity&) = default;
 };
 
 struct GangNeed {
@@ -48,6 +50,7 @@ struct GangNeed {
   std::shared_ptr<const NodeFilter> allowed = nullptr;  ///< nullptr: every node (of the pool).
   std::optional<Vicinity> within = {};                  ///< Only there.
   std::uint32_t alternative = 0;  ///< Needs of one number are as good as each other: chips of "any accelerator".
+  friend bool operator==(const GangNeed&, const GangNeed&) = default;
 };
 
 }  // namespace busbar::sched::place

@@ -90,7 +90,7 @@ TEST(Packing, AFractionCompletesTheCardThatItsKindLeftOpen) {
   const auto found = ground.choose({.task = {.chip = a, .fraction = 500, .cpus = 1000}, .chips = {a}});
   ASSERT_TRUE(found.has_value());
   EXPECT_EQ(found->placement.tasks[0].node.value, 2U);
-  EXPECT_EQ(found->placement.tasks[0].cards, (std::vector<std::uint16_t>{1}));
+  EXPECT_EQ(found->placement.tasks[0].cards, (model::CardList{1}));
   EXPECT_NE(found->where.find("packed where the least is stranded"), std::string::npos);
 }
 

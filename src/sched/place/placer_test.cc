@@ -13,7 +13,7 @@ using testing::cluster;
 using testing::Host;
 using testing::job;
 using Ids = std::vector<std::uint64_t>;
-using Cards = std::vector<std::uint16_t>;
+using Cards = model::CardList;
 
 JobRequest with_level(JobRequest request, model::TopologyRequest::Mode mode, std::string level) {
   request.topology = {.mode = mode, .level = std::move(level)};
