@@ -108,7 +108,8 @@ void print_table(Context& context, const std::vector<sim::FgdSummary>& summaries
                {.title = "STD ERR", .align = kRight},
                {.title = "PODS/S", .align = kRight},
                {.title = "P50 US", .align = kRight},
-               {.title = "P99 US", .align = kRight}});
+               {.title = "P99 US", .align = kRight},
+               {.title = "MOVES/100", .align = kRight}});
   for (const sim::FgdSummary& summary : summaries) {
     const sim::FgdDifference difference = sim::paired_difference(summary, reference);
     table.add({{summary.policy},
@@ -118,7 +119,8 @@ void print_table(Context& context, const std::vector<sim::FgdSummary>& summaries
                {fmt::format("{:.3f}", difference.standard_error)},
                {human_count(static_cast<std::int64_t>(summary.pods_per_s))},
                {fmt::format("{:.2f}", summary.p50_us)},
-               {fmt::format("{:.1f}", summary.p99_us)}});
+               {fmt::format("{:.1f}", summary.p99_us)},
+               {summary.moves_per_hundred > 0 ? fmt::format("{:.2f}", summary.moves_per_hundred) : "-"}});
   }
   context.out().write(table.render({.width = context.out().width(), .has_colour = context.out().has_colour()}));
 }
@@ -194,10 +196,10 @@ Command sim_fgd_command() {
                                      "the pods: name,cpu_milli,memory_mib,num_gpu,gpu_milli[,gpu_spec]", options->pods),
                            Complete::kFiles),
            with_completion(
-               list_flag(
-                   "--policy", "POLICY",
-                   "busbar (default), busbar-online, core, core-online, fgd, bestfit, random, or all; may be repeated",
-                   options->policies),
+               list_flag("--policy", "POLICY",
+                         "busbar (default), busbar-online, busbar-moves (one pod may go elsewhere to make room), core, "
+                         "core-online, fgd, bestfit, random, or all; may be repeated",
+                         options->policies),
                Complete::kWords, words),
            number_flag("--seeds", "N", "how many random orders (10)", options->seeds),
            number_flag("--first-seed", "N", "the first of them (1)", options->first_seed)},

@@ -85,6 +85,7 @@ FgdRun run_fgd(const FgdCluster& cluster, const FgdPods& pods, const FgdProtocol
     const std::int64_t before = now_ns();
     const bool is_placed = packing->place(shape).has_value();
     run.decision_ns.push_back(now_ns() - before);
+    run.moves += packing->moves().size();
     if (is_placed) {
       ++run.placed;
       allocated += pods.shapes[shape].shape.card_milli();
@@ -98,11 +99,13 @@ FgdSummary summarise_fgd(std::string policy, const std::vector<FgdRun>& runs) {
   FgdSummary summary = {.policy = std::move(policy)};
   std::vector<std::int64_t> decisions;
   std::size_t pods = 0;
+  std::uint64_t moves = 0;
   std::int64_t setup_ns = 0;
   for (const FgdRun& run : runs) {
     summary.allocated_percent.push_back(run.allocated_percent);
     decisions.insert(decisions.end(), run.decision_ns.begin(), run.decision_ns.end());
     pods += run.pods;
+    moves += run.moves;
     setup_ns += run.setup_ns;
   }
   const auto count = static_cast<double>(std::max<std::size_t>(runs.size(), 1));
@@ -112,6 +115,7 @@ FgdSummary summarise_fgd(std::string policy, const std::vector<FgdRun>& runs) {
   const double busy_ns = std::accumulate(decisions.begin(), decisions.end(), 0.0);
   summary.pods_per_s = busy_ns > 0 ? static_cast<double>(pods) * 1e9 / busy_ns : 0;
   summary.setup_ms = static_cast<double>(setup_ns) / count / 1e6;
+  summary.moves_per_hundred = 100 * static_cast<double>(moves) / static_cast<double>(std::max<std::size_t>(pods, 1));
   std::ranges::sort(decisions);
   summary.p50_us = percentile_us(decisions, 50);
   summary.p99_us = percentile_us(decisions, 99);
@@ -128,7 +132,7 @@ FgdDifference paired_difference(const FgdSummary& ours, const FgdSummary& theirs
 }
 
 Json fgd_json(const FgdSummary& summary) {
-  return Json::object(
+  Json json = Json::object(
       {{"policy", summary.policy},
        {"pods", summary.pods},
        {"seeds", static_cast<std::int64_t>(summary.allocated_percent.size())},
@@ -137,6 +141,8 @@ Json fgd_json(const FgdSummary& summary) {
        {"pods_per_s", rounded(summary.pods_per_s, 1)},
        {"latency_us", Json::object({{"p50", rounded(summary.p50_us, 1e-3)}, {"p99", rounded(summary.p99_us, 1e-3)}})},
        {"setup_ms", rounded(summary.setup_ms, 1e-1)}});
+  if (summary.moves_per_hundred > 0) json.set("moves_per_100_pods", rounded(summary.moves_per_hundred, 1e-2));
+  return json;
 }
 
 }  // namespace busbar::sim

@@ -27,6 +27,7 @@ struct FgdRun {
   double allocated_percent = 0;  ///< Of all milli-cards, after the last arrival.
   std::size_t pods = 0;
   std::size_t placed = 0;
+  std::uint64_t moves = 0;                ///< Pods that were sent elsewhere to make room.
   std::int64_t setup_ns = 0;              ///< Learning the distribution.
   std::vector<std::int64_t> decision_ns;  ///< One a pod.
 };
@@ -49,6 +50,7 @@ struct FgdSummary {
   double setup_ms = 0;  ///< Of one seed.
   double p50_us = 0;
   double p99_us = 0;
+  double moves_per_hundred = 0;  ///< Pods moved, of those that came.
 };
 FgdSummary summarise_fgd(std::string policy, const std::vector<FgdRun>& runs);
 

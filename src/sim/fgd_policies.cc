@@ -6,6 +6,7 @@
 #include <map>
 
 #include "sim/fgd_core.h"
+#include "sim/fgd_moves.h"
 #include "sim/random.h"
 
 namespace busbar::sim {
@@ -275,14 +276,17 @@ std::unique_ptr<Scorer> make_scorer(std::string_view name, const PackWorld& worl
 }  // namespace
 
 std::span<const std::string_view> pack_policy_names() {
-  static constexpr std::array<std::string_view, 7> kNames = {"busbar", "busbar-online", "core",  "core-online",
-                                                             "fgd",    "bestfit",       "random"};
+  static constexpr std::array<std::string_view, 8> kNames = {"busbar",      "busbar-online", "busbar-moves", "core",
+                                                             "core-online", "fgd",           "bestfit",      "random"};
   return kNames;
 }
 
 std::unique_ptr<PackPolicy> make_pack_policy(std::string_view name, const PackWorld& world) {
   if (name == "busbar" || name == "busbar-online") {
     return std::make_unique<BusbarPolicy>(world, name == "busbar-online");
+  }
+  if (name == "busbar-moves") {
+    return make_moving_policy(world);
   }
   if (name == "core" || name == "core-online") {
     return make_core_policy(world, name == "core");

@@ -4,10 +4,15 @@
 
 #include <algorithm>
 
+#include "sim/fgd_moves.h"
 #include "sim/fgd_policies.h"
 
 namespace busbar::sim {
 namespace {
+
+using sched::place::kPackCard;
+using sched::place::PackNode;
+using sched::place::PackShape;
 
 /// Sixteen nodes of two kinds, and pods of every sort.
 constexpr std::string_view kNodes = "sn,cpu_milli,memory_mib,gpu,model\na,64000,262144,2,P100\nb,96000,393216,8,G2\n";
@@ -27,6 +32,14 @@ struct Small {
     cluster.card_milli *= 8;
   }
 };
+
+void give_back(PackNode& node, const PackShape& shape, std::span<const std::uint16_t> cards) {
+  node.cpus += shape.cpus;
+  node.memory += shape.memory;
+  for (const std::uint16_t card : cards) {
+    node.cards[card] = static_cast<std::uint16_t>(node.cards[card] + shape.milli);
+  }
+}
 
 std::string error_of(std::string_view nodes, std::string_view pods) {
   const auto cluster = read_fgd_nodes("nodes.csv", nodes);
@@ -106,19 +119,55 @@ TEST(FgdPolicies, NoPolicyEverTakesMoreThanIsFree) {
   const auto arrivals = draw_arrivals(small.cluster, small.pods, {}, 3);
   for (const std::string_view name : pack_policy_names()) {
     SCOPED_TRACE(name);
+    std::size_t moves = 0;
     std::vector<sched::place::PackNode> nodes = small.cluster.nodes;
     const auto policy = make_pack_policy(name, {.nodes = nodes, .shapes = small.pods.shapes, .seed = 3});
     for (std::size_t i = 0; i < arrivals.size(); ++i) {
       const sched::place::PackShape& shape = small.pods.shapes[arrivals[i]].shape;
       const auto choice = policy->place(arrivals[i]);
       const bool fits_somewhere = std::ranges::any_of(nodes, [&](const auto& node) { return fits(node, shape); });
-      ASSERT_EQ(choice.has_value(), fits_somewhere);
+      ASSERT_EQ(choice.has_value(), fits_somewhere || !policy->moves().empty());
+      for (const PackPolicy::Move& move : policy->moves()) {
+        const sched::place::PackShape& moved = small.pods.shapes[move.shape].shape;
+        ASSERT_FALSE(fits_somewhere) << "nothing moves where there is room";
+        ASSERT_NE(move.from, move.to.node);
+        ASSERT_EQ(move.cards.size(), moved.cards);
+        give_back(nodes[move.from], moved, move.cards);
+        ASSERT_TRUE(std::ranges::all_of(nodes[move.from].cards, [](auto free) { return free <= kPackCard; }));
+        ASSERT_TRUE(fits(nodes[move.to.node], moved));
+        take(nodes[move.to.node], moved, move.to.card);
+        ++moves;
+      }
       if (choice.has_value()) {
         ASSERT_TRUE(fits(nodes[choice->node], shape));
         ASSERT_TRUE(!shape.is_fraction() || nodes[choice->node].cards[choice->card] >= shape.milli);
         take(nodes[choice->node], shape, choice->card);
       }
     }
+    EXPECT_LE(moves * 100, arrivals.size() * kMovesPerHundredPods);
+    EXPECT_EQ(moves > 0, name == "busbar-moves");
+  }
+}
+
+TEST(FgdPolicies, APodGoesElsewhereWhereThatMakesRoom) {
+  const PackShape any = {.cards = 1, .milli = kPackCard};
+  const PackShape small = {.cards = 1, .milli = kPackCard, .kinds = 1};
+  const PackShape pair = {.cards = 2, .milli = kPackCard, .kinds = 2};
+  const PackShape bare = {.cpus = 1};
+  const std::vector<PackNode> nodes = {{.cpus = 100, .kind = 0, .cards = {kPackCard}},
+                                       {.cpus = 100, .kind = 1, .cards = {kPackCard, kPackCard}}};
+  // Mostly the first kind is asked for, so it is kept free.
+  const std::vector<sched::place::ExpectedShape> shapes = {{.shape = any, .weight = 1},
+                                                           {.shape = small, .weight = 1000},
+                                                           {.shape = pair, .weight = 1},
+                                                           {.shape = bare, .weight = 1}};
+  for (const std::string_view name : {"busbar", "busbar-moves"}) {
+    SCOPED_TRACE(name);
+    const auto policy = make_pack_policy(name, {.nodes = nodes, .shapes = shapes});
+    ASSERT_EQ(policy->place(0), (PackPolicy::Choice{.node = 1}));
+    EXPECT_FALSE(policy->place(2).has_value()) << "one move for ten pods";
+    for (int i = 0; i < 8; ++i) ASSERT_TRUE(policy->place(3).has_value());
+    EXPECT_EQ(policy->place(2).has_value(), name == "busbar-moves");
   }
 }
 
