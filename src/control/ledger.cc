@@ -36,6 +36,7 @@ Result<void> Ledger::recover() {
     if (!restored) return with_context("the core's snapshot cannot be read; restore a backup", restored.error());
     core_ = *std::move(restored);
     sequence_ = last_snapshot_sequence_ = snapshot->sequence;
+    last_snapshot_bytes_ = snapshot->bytes.size();
     is_first_snapshot_due_ = false;
   }
   bool has_older_format = false;
@@ -45,6 +46,7 @@ Result<void> Ledger::recover() {
         if (!frame) return with_context(fmt::format("journal record {}", sequence), frame.error());
         TRY(core_.apply_recorded(frame->record.event, frame->record.decisions));
         sequence_ = sequence;
+        journal_bytes_ += bytes.size();
         has_older_format = has_older_format || !frame->is_current;
         if (frame->is_current && core_.state_hash() != frame->record.state_hash) {
           return make_error(ErrorCode::kDataCorrupt,

@@ -25,6 +25,7 @@
 namespace busbar::control {
 
 struct LedgerOptions {
+  /// At least; and until the journal since the last one is as large as that: docs/configuration.md.
   std::uint64_t snapshot_every_steps = 1'000;
   std::vector<model::Queue> queues = {};  ///< Of the configuration; made or changed at start.
   sched::Policy policy = {};              ///< Same.
@@ -221,6 +222,7 @@ class Ledger final : private ReplicaJobs {
   void take_caller_changes();
 
   TimeMs now_ms() const;
+  bool is_snapshot_due() const;
 
   const Clock& clock_;
   store::Store& store_;
@@ -234,6 +236,8 @@ class Ledger final : private ReplicaJobs {
   std::uint64_t last_event_id_ = 0;
   std::uint64_t last_job_id_ = 0;
   std::uint64_t last_snapshot_sequence_ = 0;
+  std::size_t last_snapshot_bytes_ = 0;
+  std::size_t journal_bytes_ = 0;  ///< Since then.
   bool is_first_snapshot_due_ = true;
   Step step_;
   std::map<model::JobId, TimeMs> claimed_ms_;  ///< Since when cards are being freed for them.

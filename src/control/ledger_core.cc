@@ -45,6 +45,7 @@ Result<std::vector<sched::Decision>> Ledger::decide(sched::EventBody body, const
   sched::JournalRecord record{
       .sequence = ++sequence_, .event = std::move(event), .decisions = decisions, .state_hash = core_.state_hash()};
   step_.transaction.frames.push_back({.sequence = record.sequence, .bytes = sched::encode_frame(record)});
+  journal_bytes_ += step_.transaction.frames.back().bytes.size();
   return decisions;
 }
 
@@ -219,6 +220,14 @@ bool Ledger::has_changes() const {
          services_.has_changes();
 }
 
+// A snapshot of a large cluster takes milliseconds to make and to write, in which nothing else is answered. Written only
+// once the journal has grown by as much, it doubles what is written at most, whatever the size of the cluster.
+bool Ledger::is_snapshot_due() const {
+  const std::uint64_t steps = sequence_ - last_snapshot_sequence_;
+  return (is_first_snapshot_due_ && sequence_ > 0) ||
+         (steps >= options_.snapshot_every_steps && journal_bytes_ >= last_snapshot_bytes_);
+}
+
 Step Ledger::take_step() {
   for (const model::JobId id : dirty_jobs_) {
     const auto found = jobs_.find(id);
@@ -231,11 +240,12 @@ Step Ledger::take_step() {
   take_caller_changes();
   take_service_changes();
   step_.transaction.events = step_.events;
-  if (sequence_ - last_snapshot_sequence_ >= options_.snapshot_every_steps ||
-      (is_first_snapshot_due_ && sequence_ > 0)) {
+  if (is_snapshot_due()) {
     step_.transaction.snapshot = core_.snapshot();
     step_.transaction.snapshot_sequence = sequence_;
     last_snapshot_sequence_ = sequence_;
+    last_snapshot_bytes_ = step_.transaction.snapshot->size();
+    journal_bytes_ = 0;
     is_first_snapshot_due_ = false;
   }
   return std::exchange(step_, Step{});
