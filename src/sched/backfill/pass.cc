@@ -65,7 +65,8 @@ class Pass {
   void grow_running();
   void take_yielded();
   void make_room();
-  std::optional<Front> front_of(const ClassKey& key) const;
+  Front front_of(const ClassKey& key, const PendingKey& first, const JobRecord& record) const;
+  std::optional<Front> next_front(const ClassKey& key) const;
   /// By index of the leaf queue; heaps, the first job on top.
   std::vector<std::vector<Front>> fronts_by_queue() const;
   Attempt try_job(const JobRecord& record, const ClassKey& key);
@@ -91,20 +92,25 @@ bool later(const Front& a, const Front& b) {
   return b.rank() < a.rank();
 }
 
-std::optional<Front> Pass::front_of(const ClassKey& key) const {
+Front Pass::front_of(const ClassKey& key, const PendingKey& first, const JobRecord& record) const {
+  return {.order = first, .key = key, .urgency = state_.urgency_of(record)};
+}
+
+std::optional<Front> Pass::next_front(const ClassKey& key) const {
   const PendingClass* pending = state_.pending().find(key);
   if (pending == nullptr) {
     return std::nullopt;
   }
   const PendingKey& first = pending->jobs.begin()->first;
-  return Front{.order = first, .key = key, .urgency = state_.urgency_of(*state_.jobs().find(first.job))};
+  return front_of(key, first, *state_.jobs().find(first.job));
 }
 
 std::vector<std::vector<Front>> Pass::fronts_by_queue() const {
   std::vector<std::vector<Front>> fronts(state_.tree().nodes().size());
   for (const auto& [key, pending] : state_.pending()) {
-    const JobRecord& first = *state_.jobs().find(pending.jobs.begin()->first.job);
-    fronts[*state_.tree().find(first.request().queue)].push_back(*front_of(key));
+    const PendingKey& first = pending.jobs.begin()->first;
+    const JobRecord& record = *state_.jobs().find(first.job);
+    fronts[*state_.tree().find(record.request().queue)].push_back(front_of(key, first, record));
   }
   for (std::vector<Front>& heap : fronts) {
     std::make_heap(heap.begin(), heap.end(), later);
@@ -166,7 +172,7 @@ Obstacle Pass::run(model::JobId watched) {
     if (front.order.job == watched) {
       return attempt.obstacle;
     }
-    if (std::optional<Front> next = front_of(front.key)) {
+    if (std::optional<Front> next = next_front(front.key)) {
       heap.push_back(std::move(*next));
       std::push_heap(heap.begin(), heap.end(), later);
     }

@@ -119,6 +119,7 @@ class Search {
   }
   std::vector<model::JobId> candidates() const;
   std::optional<std::vector<model::JobId>> find_set(const std::vector<model::JobId>& jobs);
+  std::size_t first_that_suffices(const std::vector<model::JobId>& jobs, std::size_t most) const;
   std::size_t shortest_run(const std::vector<model::JobId>& jobs);
   void add_jobs_ending(std::vector<model::JobId> jobs);
 
@@ -263,8 +264,20 @@ std::size_t Search::shortest_run(const std::vector<model::JobId>& jobs) {
   return enough;
 }
 
+// How many of these jobs must end, one after the other, until it starts; 0: more than the first `most`.
+std::size_t Search::first_that_suffices(const std::vector<model::JobId>& jobs, std::size_t most) const {
+  Trial trial(state_, id_);
+  for (std::size_t count = 1; count <= most; ++count) {
+    trial.end(jobs[count - 1], count == most);
+    if (trial.has_started()) {
+      return count;
+    }
+  }
+  return 0;
+}
+
 // The first of these jobs, as many as it takes, less those that turn out not to be needed, the last ones first. What
-// comes free may go to others who wait: then twice as many, and again.
+// comes free may go to others who wait: then more, twice as many and so on.
 std::optional<std::vector<model::JobId>> Search::find_set(const std::vector<model::JobId>& jobs) {
   const std::size_t shortest = shortest_run(jobs);
   if (shortest == 0) {
@@ -284,19 +297,21 @@ std::optional<std::vector<model::JobId>> Search::find_set(const std::vector<mode
     return std::nullopt;
   }
   leave_out(set, [&](const std::vector<model::JobId>& without) { return probe_.may_start_without(without); });
-  if (set.size() <= kMostEnding && starts_after(set)) {
+  // Of a set that is all of those jobs the trial of more says whether it suffices.
+  if (set.size() < shortest && set.size() <= kMostEnding && starts_after(set)) {
     return set;
   }
-  for (std::size_t count = 2 * shortest; count <= std::min(kMostEnding, jobs.size()); count *= 2) {
-    set.assign(jobs.begin(), jobs.begin() + static_cast<std::ptrdiff_t>(count));
-    if (starts_after(set)) {
-      if (count <= kMostSpared) {
-        leave_out(set, [&](const std::vector<model::JobId>& without) { return starts_after(without); });
-      }
-      return set;
-    }
+  std::size_t most = shortest;
+  while (2 * most <= std::min(kMostEnding, jobs.size())) most *= 2;
+  const std::size_t count = most > kMostEnding ? 0 : first_that_suffices(jobs, most);
+  if (count == 0) {
+    return std::nullopt;
   }
-  return std::nullopt;
+  set.assign(jobs.begin(), jobs.begin() + static_cast<std::ptrdiff_t>(count));
+  if (count <= kMostSpared) {
+    leave_out(set, [&](const std::vector<model::JobId>& without) { return starts_after(without); });
+  }
+  return set;
 }
 
 void Search::jobs_ending() {

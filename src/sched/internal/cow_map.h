@@ -56,28 +56,40 @@ class CowPtr {
 
 /// A sorted map whose copy costs one reference for every ~48 entries: what makes Core::fork() cheap.
 ///
-/// Two levels: a vector of chunks, each a sorted vector of at most kChunk entries. Iteration is in key order, so
-/// nothing depends on hash order. Find O(log n); put and erase O(kChunk + n / kChunk). Pointers and iterators live
-/// until the next change of the map.
+/// Two levels: a vector of chunks, each of at most kChunk entries in order: their keys side by side, so that a search
+/// touches few cache lines however large the values, and the values beside them. Iteration is in key order, so nothing
+/// depends on hash order. Find O(log n); put and erase O(kChunk + n / kChunk). Pointers and iterators live until the
+/// next change of the map, and so does what an iterator points to: a pair of references.
 template <class K, class V>
 class CowMap {
  public:
   static constexpr std::size_t kChunk = 64;
-  using Entry = std::pair<K, V>;
-  using Items = std::vector<Entry>;
+  using Entry = std::pair<const K&, const V&>;
+  struct Items {
+    std::vector<K> keys = {};
+    std::vector<V> values = {};
+    std::size_t size() const { return keys.size(); }
+  };
 
   class Iterator {
    public:
-    using iterator_category = std::forward_iterator_tag;
+    struct Arrow {
+      Entry entry;
+      const Entry* operator->() const { return &entry; }
+    };
+    using iterator_category = std::input_iterator_tag;  // What it gives is no reference.
     using value_type = Entry;
     using difference_type = std::ptrdiff_t;
-    using pointer = const Entry*;
-    using reference = const Entry&;
+    using pointer = Arrow;
+    using reference = Entry;
 
     Iterator() = default;
     Iterator(const CowMap* map, std::size_t chunk, std::size_t item) : map_(map), chunk_(chunk), item_(item) {}
-    reference operator*() const { return map_->chunks_[chunk_].items.read()[item_]; }
-    pointer operator->() const { return &**this; }
+    reference operator*() const {
+      const Items& items = map_->chunks_[chunk_].items.read();
+      return {items.keys[item_], items.values[item_]};
+    }
+    pointer operator->() const { return {**this}; }
     Iterator& operator++() {
       if (++item_ == map_->chunks_[chunk_].items.read().size()) {
         ++chunk_;
@@ -115,8 +127,12 @@ class CowMap {
   }
 
   const V* find(const K& key) const {
-    const Iterator at = lower_bound(key);
-    return at == end() || key < at->first ? nullptr : &at->second;
+    if (chunks_.empty()) {
+      return nullptr;
+    }
+    const Items& items = chunks_[chunk_of(key)].items.read();
+    const std::size_t item = place_of(items, key);
+    return item == items.size() || key < items.keys[item] ? nullptr : &items.values[item];
   }
   bool contains(const K& key) const { return find(key) != nullptr; }
 
@@ -127,10 +143,10 @@ class CowMap {
     }
     Chunk& chunk = chunks_[chunk_of(key)];
     const std::size_t item = place_of(chunk.items.read(), key);
-    if (item == chunk.items.read().size() || key < chunk.items.read()[item].first) {
+    if (item == chunk.items.read().size() || key < chunk.items.read().keys[item]) {
       return nullptr;
     }
-    return &chunk.items.write()[item].second;
+    return &chunk.items.write().values[item];
   }
 
   /// Inserts or replaces.
@@ -141,18 +157,19 @@ class CowMap {
     const std::size_t at = chunk_of(key);
     Items& items = chunks_[at].items.write();
     const std::size_t item = place_of(items, key);
-    if (item < items.size() && !(key < items[item].first)) {
-      items[item].second = std::move(value);
-      return items[item].second;
+    if (item < items.size() && !(key < items.keys[item])) {
+      items.values[item] = std::move(value);
+      return items.values[item];
     }
-    items.insert(items.begin() + static_cast<std::ptrdiff_t>(item), Entry{key, std::move(value)});
-    chunks_[at].first = items.front().first;
+    items.keys.insert(items.keys.begin() + static_cast<std::ptrdiff_t>(item), key);
+    items.values.insert(items.values.begin() + static_cast<std::ptrdiff_t>(item), std::move(value));
+    chunks_[at].first = items.keys.front();
     ++size_;
     if (items.size() > kChunk) {
       split(at);
       return *find_for_write(key);
     }
-    return items[item].second;
+    return items.values[item];
   }
 
   bool erase(const K& key) {
@@ -161,12 +178,14 @@ class CowMap {
     }
     const std::size_t at = chunk_of(key);
     Items& items = chunks_[at].items.write();
-    items.erase(items.begin() + static_cast<std::ptrdiff_t>(place_of(items, key)));
+    const auto item = static_cast<std::ptrdiff_t>(place_of(items, key));
+    items.keys.erase(items.keys.begin() + item);
+    items.values.erase(items.values.begin() + item);
     --size_;
-    if (items.empty()) {
+    if (items.size() == 0) {
       chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(at));
     } else {
-      chunks_[at].first = items.front().first;
+      chunks_[at].first = items.keys.front();
     }
     return true;
   }
@@ -176,7 +195,7 @@ class CowMap {
     std::size_t count = 0;
     for (const Chunk& chunk : chunks_) {
       const Items& items = chunk.items.read();
-      if (!(items.back().first < key)) {
+      if (!(items.keys.back() < key)) {
         return count + place_of(items, key);
       }
       count += items.size();
@@ -198,20 +217,24 @@ class CowMap {
   }
 
   static std::size_t place_of(const Items& items, const K& key) {
-    const auto at = std::lower_bound(items.begin(), items.end(), key,
-                                     [](const Entry& entry, const K& k) { return entry.first < k; });
-    return static_cast<std::size_t>(at - items.begin());
+    return static_cast<std::size_t>(std::lower_bound(items.keys.begin(), items.keys.end(), key) - items.keys.begin());
   }
 
   // Keys mostly arrive in rising order (ids, times), so the left part stays three quarters full.
   void split(std::size_t at) {
     Items& left = chunks_[at].items.write();
-    const auto middle = left.begin() + static_cast<std::ptrdiff_t>(kChunk * 3 / 4);
-    Chunk right = {.first = middle->first};
+    constexpr auto kMiddle = static_cast<std::ptrdiff_t>(kChunk * 3 / 4);
+    Chunk right = {.first = left.keys[kMiddle]};
     Items& moved = right.items.write();
-    moved.assign(std::make_move_iterator(middle), std::make_move_iterator(left.end()));
-    left.erase(middle, left.end());
+    move_tail(left.keys, moved.keys, kMiddle);
+    move_tail(left.values, moved.values, kMiddle);
     chunks_.insert(chunks_.begin() + static_cast<std::ptrdiff_t>(at) + 1, std::move(right));
+  }
+
+  template <class T>
+  static void move_tail(std::vector<T>& from, std::vector<T>& to, std::ptrdiff_t middle) {
+    to.assign(std::make_move_iterator(from.begin() + middle), std::make_move_iterator(from.end()));
+    from.erase(from.begin() + middle, from.end());
   }
 
   std::vector<Chunk> chunks_;

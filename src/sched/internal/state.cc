@@ -250,7 +250,8 @@ void State::erase_job(model::JobId id, std::optional<bool> is_success) {
   ++finished_count_;
   restore_outcome(id, {.is_success = *is_success, .sequence = finished_count_});
   if (outcomes_.size() > kMaxOutcomes) {
-    const auto [sequence, oldest] = *outcome_order_.begin();
+    const std::uint64_t sequence = outcome_order_.begin()->first;
+    const model::JobId oldest = outcome_order_.begin()->second;
     hash_sum_ -= hash_outcome(oldest, *outcomes_.find(oldest));
     outcomes_.erase(oldest);
     outcome_order_.erase(sequence);
@@ -358,6 +359,11 @@ void State::move_indexes(const JobRecord* before, const JobRecord* after) {
     } else {
       live_.erase(before->id());
     }
+  }
+  if (old_spot.is_ending && !new_spot.is_ending) {
+    ending_.erase(before->id());
+  } else if (!old_spot.is_ending && new_spot.is_ending) {
+    ending_.put(after->id(), {});
   }
   if (old_spot.is_yielding && !new_spot.is_yielding) {
     yielding_.erase(before->id());

@@ -228,6 +228,8 @@ class State {
   const CowSet<std::pair<TimeMs, model::JobId>>& timers() const { return timers_; }
   const CowSet<model::JobId>& blocked() const { return blocked_; }
   const CowSet<model::JobId>& live() const { return live_; }
+  /// Those of them that do not hold them for long any more.
+  const CowSet<model::JobId>& ending() const { return ending_; }
   /// Jobs that hold cards and make room for promised ones.
   const CowSet<model::JobId>& yielding() const { return yielding_; }
   /// Running gangs that could go on with more tasks from their last checkpoint -> capacity version at which there was
@@ -373,6 +375,7 @@ class State {
   std::vector<Hold> holds_;
   std::uint64_t plan_version_ = 1;
   CowSet<model::JobId> live_;
+  CowSet<model::JobId> ending_;
   CowSet<model::JobId> yielding_;
   CowMap<model::JobId, std::uint64_t> growable_;
   std::shared_ptr<const fairshare::Tree> tree_;

@@ -19,11 +19,8 @@ bool may_be_stopped(const State& state, const JobRecord& record) {
 
 std::vector<const JobRecord*> ending_jobs(const State& state) {
   std::vector<const JobRecord*> ending;
-  for (const auto& [id, nothing] : state.live()) {
-    const JobRecord* record = state.jobs().find(id);
-    if (record->is_ending()) {
-      ending.push_back(record);
-    }
+  for (const auto& [id, nothing] : state.ending()) {
+    ending.push_back(state.jobs().find(id));
   }
   return ending;
 }
