@@ -220,8 +220,8 @@ bool Ledger::has_changes() const {
          services_.has_changes();
 }
 
-// A snapshot of a large cluster takes milliseconds to make and to write, in which nothing else is answered. Written only
-// once the journal has grown by as much, it doubles what is written at most, whatever the size of the cluster.
+// A snapshot of a large cluster takes milliseconds to make and to write, in which nothing else is answered. Written
+// only once the journal has grown by as much, it doubles what is written at most, whatever the size of the cluster.
 bool Ledger::is_snapshot_due() const {
   const std::uint64_t steps = sequence_ - last_snapshot_sequence_;
   return (is_first_snapshot_due_ && sequence_ > 0) ||

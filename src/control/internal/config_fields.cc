@@ -84,8 +84,8 @@ std::vector<ConfigField> make_fields() {
        .choices = {"full", "normal"}},
       {.key = "snapshot_every_steps",
        .type = kInteger,
-       .doc = "Steps of the scheduler between snapshots of its state, at least; not before the journal since is as large as "
-              "the snapshot. Fewer make restarts shorter.",
+       .doc = "Steps of the scheduler between snapshots of its state, at least; not before the journal since is as "
+              "large as the snapshot. Fewer make restarts shorter.",
        .member = &Config::snapshot_every_steps,
        .min = 1,
        .max = 1'000'000},
