@@ -139,4 +139,15 @@ void why(benchmark::State& state) {
 }
 BENCHMARK(why)->DenseRange(0, 2)->Unit(benchmark::kMillisecond)->Iterations(20);
 
+// The reason alone.
+void why_reason(benchmark::State& state) {
+  Loaded& load = shared_load(state.range(0));
+  std::size_t at = 0;
+  for (auto _ : state) {
+    at = (at + 997) % load.waiting.size();
+    benchmark::DoNotOptimize(load.core.why(load.waiting[at], busbar::sched::WhyDepth::kReason));
+  }
+}
+BENCHMARK(why_reason)->DenseRange(0, 2)->Unit(benchmark::kMillisecond)->Iterations(100);
+
 }  // namespace

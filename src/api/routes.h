@@ -85,7 +85,7 @@ struct Route {
 /// kHealth GET /healthz · kReady GET /readyz · kMetrics GET /metrics (text/plain) · kOpenApi GET /openapi.json ·
 /// kJobSchema GET /v1/schema/job.json · kServer GET /v1/server · kSubmit POST /v1/jobs · kListJobs GET /v1/jobs
 /// (state, user, queue, name, array, limit, before, all) · kGetJob GET /v1/jobs/{job} · kStopJob POST
-/// /v1/jobs/{job}/stop (grace_ms) · kWhyJob GET /v1/jobs/{job}/why · kWhenJob GET
+/// /v1/jobs/{job}/stop (grace_ms) · kWhyJob GET /v1/jobs/{job}/why (changes) · kWhenJob GET
 /// /v1/jobs/{job}/when · kJobLogs GET /v1/jobs/{job}/logs (SSE: `line`,
 /// `gap`, `end`; task, attempt, follow, tail, since_ms) · kWatchJob GET /v1/jobs/{job}/watch (SSE: `job`, ends when
 /// over) · kExecJob GET /v1/jobs/{job}/exec (WebSocket; task, argv repeated, tty, rows, columns, workdir) · kAttachJob

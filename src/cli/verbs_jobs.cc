@@ -117,9 +117,15 @@ Result<int> describe(Context& context, const std::string& job) {
   return 0;
 }
 
-Result<int> why(Context& context, const std::string& job) {
+struct WhyOptions {
+  std::vector<std::string> jobs = {};
+  bool is_reason_enough = false;
+};
+
+Result<int> why(Context& context, const WhyOptions& options) {
   TRY_ASSIGN(ApiClient * client, context.client());
-  TRY_ASSIGN(const Json answer, client->get(job_target(job, "/why")));
+  const std::string_view question = options.is_reason_enough ? "/why?changes=false" : "/why";
+  TRY_ASSIGN(const Json answer, client->get(job_target(options.jobs.front(), question)));
   if (context.wants_json()) {
     context.print_json(answer);
     return 0;
@@ -280,16 +286,18 @@ Command describe_command() {
 }
 
 Command why_command() {
-  auto jobs = std::make_shared<std::vector<std::string>>();
+  auto options = std::make_shared<WhyOptions>();
   return {.name = "why",
           .summary = "why a job does not run, and what would start it",
-          .usage = "busbar why JOB",
+          .usage = "busbar why JOB [flags]",
           .details =
               "Names the constraint that binds and the smallest changes that would start the job now; each "
               "was tried on a copy of the scheduler's state, none is a guess.",
-          .positional = {.name = "JOB", .least = 1, .most = 1, .target = jobs.get(), .complete = Complete::kJobs},
-          .examples = {{"busbar why 17", "what job 17 waits for"}},
-          .run = [jobs](Context& context) { return why(context, jobs->front()); }};
+          .flags = {switch_flag("--reason", "only the constraint, without trying changes", options->is_reason_enough)},
+          .positional = {.name = "JOB", .least = 1, .most = 1, .target = &options->jobs, .complete = Complete::kJobs},
+          .examples = {{"busbar why 17", "what job 17 waits for"},
+                       {"busbar why 17 --reason --json", "the same in a loop, a millisecond each"}},
+          .run = [options](Context& context) { return why(context, *options); }};
 }
 
 Command when_command() {

@@ -313,24 +313,12 @@ Result<api::JobList> Ledger::list_jobs(const store::JobFilter& filter) const {
   return list;
 }
 
-Result<api::WhyAnswer> Ledger::why(model::JobId id) const {
-  const auto why = core_.why(id);
-  if (!why) {
-    TRY_ASSIGN(const api::JobStatus status, job_status(id));
-    return api::WhyAnswer{.id = id,
-                          .state = std::string(model::job_state_name(status.state)),
-                          .constraint = "none",
-                          .text = status.reason.empty() ? "the job is over" : status.reason};
-  }
-  api::WhyAnswer answer{.id = id,
-                        .state = std::string(model::job_state_name(why->state)),
-                        .constraint = why->constraint,
-                        .text = why->text,
-                        .position = why->position};
-  for (const sched::ChangeSet& change : why->changes) {
-    answer.changes.push_back({.kind = change.kind, .text = change.text, .jobs = change.jobs});
-  }
-  return answer;
+Result<api::WhyAnswer> Ledger::why_over(model::JobId id) const {
+  TRY_ASSIGN(const api::JobStatus status, job_status(id));
+  return api::WhyAnswer{.id = id,
+                        .state = std::string(model::job_state_name(status.state)),
+                        .constraint = "none",
+                        .text = status.reason.empty() ? "the job is over" : status.reason};
 }
 
 std::string Ledger::health_detail(const std::string& node, const model::Card& card) const {

@@ -159,7 +159,8 @@ class Ledger final : private ReplicaJobs {
   Result<model::JobId> resolve_job(const std::string& id_or_name) const;
   Result<api::JobStatus> job_status(model::JobId id) const;
   Result<api::JobList> list_jobs(const store::JobFilter& filter) const;
-  Result<api::WhyAnswer> why(model::JobId id) const;
+  /// Of a job that is over: what ended it.
+  Result<api::WhyAnswer> why_over(model::JobId id) const;
   std::vector<api::NodeStatus> node_statuses() const;
   api::ReservationList reservations() const;
   const Services& services() const { return services_; }

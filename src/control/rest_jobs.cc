@@ -236,10 +236,36 @@ void Rest::stop_job(const CallPtr& call) {
   });
 }
 
+namespace {
+
+api::WhyAnswer answer_of(model::JobId id, const sched::Why& why) {
+  api::WhyAnswer answer{.id = id,
+                        .state = std::string(model::job_state_name(why.state)),
+                        .constraint = why.constraint,
+                        .text = why.text,
+                        .position = why.position};
+  for (const sched::ChangeSet& change : why.changes) {
+    answer.changes.push_back({.kind = change.kind, .text = change.text, .jobs = change.jobs});
+  }
+  return answer;
+}
+
+}  // namespace
+
+// As `when`: trials of changes take tens of milliseconds where thousands wait.
 void Rest::why_job(const CallPtr& call) {
-  ask_job(call, [call](const Ledger& ledger, model::JobId id) {
-    const auto why = ledger.why(id);
-    why ? call->answer(200, api::to_json(*why)) : call->refuse(why.error());
+  const bool wants_changes = call->request.query_value("changes").value_or("true") != "false";
+  ask_job(call, [this, call, wants_changes](const Ledger& ledger, model::JobId id) {
+    if (!ledger.core().find_job(id)) {
+      const auto why = ledger.why_over(id);
+      return why ? call->answer(200, api::to_json(*why)) : call->refuse(why.error());
+    }
+    auto fork = std::make_shared<const sched::Core>(ledger.core().fork());
+    run_in_background(call, [call, id, fork, wants_changes] {
+      const auto why = fork->why(id, wants_changes ? sched::WhyDepth::kChanges : sched::WhyDepth::kReason);
+      if (!why) return call->refuse(why.error());
+      call->answer(200, api::to_json(answer_of(id, *why)));
+    });
   });
 }
 

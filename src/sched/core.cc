@@ -143,8 +143,8 @@ std::vector<MilliCards> Core::used_on(model::NodeId id) const {
   return used;
 }
 
-Result<Why> Core::why(model::JobId id) const {
-  return explain::explain_job(state_->inner, id);
+Result<Why> Core::why(model::JobId id, WhyDepth depth) const {
+  return explain::explain_job(state_->inner, id, depth);
 }
 
 Result<When> Core::when(model::JobId id) const {

@@ -68,6 +68,12 @@ struct Why {
   std::vector<ChangeSet> changes = {};         ///< Smallest first; each one tried on a fork.
 };
 
+/// How much an answer to `why` says.
+enum class WhyDepth : std::uint8_t {
+  kReason,   ///< The constraint: one walk over those who wait.
+  kChanges,  ///< Also what would start it, each change tried on a fork.
+};
+
 /// When a waiting job starts, as far as can be told.
 struct When {
   std::optional<TimeMs> p50_ms = {};  ///< nullopt: in half of the trials it did not start within what is looked at.
@@ -126,7 +132,7 @@ class Core {
   std::vector<MilliCards> used_on(model::NodeId id) const;
 
   /// kNotFound for jobs that are unknown or over.
-  Result<Why> why(model::JobId id) const;
+  Result<Why> why(model::JobId id, WhyDepth depth = WhyDepth::kChanges) const;
   /// Plays the future on forks, with run times learnt from jobs of the same queue that ended, else declared limits;
   /// jobs submitted later are not foreseen. kNotFound as above. Cost: up to some thousand steps, so best on a fork of
   /// its own.

@@ -180,6 +180,8 @@ class Jobs(unittest.TestCase):
         why = self.server.api("GET", f"/v1/jobs/{waiting['id']}/why")
         self.assertEqual("capacity", why["constraint"])
         self.assertTrue(any(holder["id"] in change.get("jobs", []) for change in why["changes"]), why)
+        reason = json.loads(self.server.cli("why", str(waiting["id"]), "--reason", "--json", check=0).stdout)
+        self.assertEqual((why["text"], []), (reason["text"], reason.get("changes", [])))
         self.server.cli("stop", "--grace", "0s", str(holder["id"]), check=0)
         self.assertEqual("succeeded", self.server.wait_job(waiting["id"])["state"])
 

@@ -157,7 +157,7 @@ void explain_obstacle(const State& state, const JobRecord& record, const Obstacl
     case Obstacle::Kind::kNothing:
       why.constraint = "none";
       why.text = "it can start at the next event";
-      return;
+      break;
     case Obstacle::Kind::kArrayLimit:
       why.constraint = "array_limit";
       why.text = fmt::format("{} of its array run, at most {} may", state.group_running(request.group),
@@ -170,7 +170,7 @@ void explain_obstacle(const State& state, const JobRecord& record, const Obstacl
     case Obstacle::Kind::kClaim:
       why.constraint = "none";
       why.text = "cards will be freed for it at the next event";
-      return;
+      break;
     case Obstacle::Kind::kCapacity:
       why.constraint = "capacity";
       why.text = capacity_text(state, request) + barred_text(state, record);
@@ -190,7 +190,11 @@ void explain_obstacle(const State& state, const JobRecord& record, const Obstacl
       }
       break;
   }
-  why.changes = find_changes(state, record.id(), obstacle.kind);
+}
+
+// What is in its way may go away by changes of the world; what comes by itself needs none.
+bool has_remedies(Obstacle::Kind kind) {
+  return kind != Obstacle::Kind::kNothing && kind != Obstacle::Kind::kClaim;
 }
 
 // Its place among the pending jobs of its queue, from 1.
@@ -238,24 +242,25 @@ std::string replacement_text(const State& state, const JobRecord& record) {
 
 }  // namespace
 
-Result<Why> explain_job(State fork, model::JobId id) {
+Result<Why> explain_job(State fork, model::JobId id, WhyDepth depth) {
   const JobRecord* record = fork.jobs().find(id);
   if (record == nullptr) {
     return make_error(ErrorCode::kNotFound, fmt::format("no job {}, or it is over", id.value));
   }
   const JobRequest& request = record->request();
   Why why = {.state = record->state, .constraint = "none"};
+  std::optional<Obstacle::Kind> in_its_way;
   if (record->granted) {
     why.text = where_it_runs(fork, *record);
   } else if (record->state == model::JobState::kBlocked) {
     if (auto reason = place::why_infeasible(request, fork.declared(), fork.fabric())) {
       why.constraint = "infeasible";
       why.text = std::move(*reason);
-      why.changes = find_changes(fork, id, Obstacle::Kind::kCapacity);
+      in_its_way = Obstacle::Kind::kCapacity;
     } else {
       why.constraint = "infeasible_quota";
       why.text = fairshare::why_over_quota(fork, request).value_or("did not fit its queue");
-      why.changes = find_changes(fork, id, Obstacle::Kind::kQuota);
+      in_its_way = Obstacle::Kind::kQuota;
     }
   } else if (record->claim) {
     why.constraint = "claim";
@@ -272,7 +277,12 @@ Result<Why> explain_job(State fork, model::JobId id) {
                            format_duration_ms(record->not_before_ms - fork.now_ms()));
   } else {
     why.position = position_of(fork, *record);
-    explain_obstacle(fork, *record, backfill::find_obstacle(fork, id), why);
+    const Obstacle obstacle = backfill::find_obstacle(fork, id);
+    explain_obstacle(fork, *record, obstacle, why);
+    in_its_way = obstacle.kind;
+  }
+  if (depth == WhyDepth::kChanges && in_its_way.has_value() && has_remedies(*in_its_way)) {
+    why.changes = find_changes(fork, id, *in_its_way);
   }
   return why;
 }

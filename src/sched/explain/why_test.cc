@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "sched/test_cluster.h"
 
@@ -38,6 +39,18 @@ TEST(Why, NamesCapacityAndTheOneJobWhoseEndWouldDo) {
   EXPECT_NE(why->text.find("0 of 8 h100 cards are free"), std::string::npos) << why->text;
   ASSERT_TRUE(change(*why, "jobs_ending").has_value());
   EXPECT_EQ(change(*why, "jobs_ending")->jobs, (std::vector<model::JobId>{{2}}));
+}
+
+TEST(Why, TheReasonAloneIsTheSameWithoutChanges) {
+  Host host(cluster().cards(8).build());
+  host.submit(job(1, 1, 8000));
+  host.submit(job(2, 1, 4000));
+  const auto whole = host.core.why({2});
+  const auto reason = host.core.why({2}, WhyDepth::kReason);
+  EXPECT_EQ(std::tuple(reason->constraint, reason->text, reason->position),
+            std::tuple(whole->constraint, whole->text, whole->position));
+  EXPECT_FALSE(whole->changes.empty());
+  EXPECT_TRUE(reason->changes.empty());
 }
 
 TEST(Why, FindsTheFewestJobsThatMustEndTogether) {
