@@ -166,6 +166,34 @@ TEST_F(GatewayRouting, CopiesOfRequestsGoToTheMirrorAndTheirAnswersNowhere) {
   EXPECT_TRUE(counts("busbar_gateway_requests_total{service=\"shadow\"} 0\n"));
 }
 
+TEST_F(GatewayRouting, ARequestThatComesInPiecesIsCopiedWhenAllOfItIsThere) {
+  std::latch has_copy(1);
+  std::string copy;
+  const Backend shadow([&](Peer& peer) {
+    copy = peer.read_message();
+    has_copy.count_down();
+  });
+  std::latch has_first_half(1);
+  const Backend backend([&](Peer& peer) {
+    std::string message = peer.read_some();
+    has_first_half.count_down();
+    while (message.find("the end") == std::string::npos) message += peer.read_some();
+    peer.send(with_length("ok"));
+  });
+  start(mirrored(backend, shadow));
+  const std::string half(100 << 10, 'x');
+  Peer client = Peer::connect(gateway_->port());
+  client.send("POST /services/s/ HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(2 * half.size() + 7) +
+              "\r\n\r\n" + half);
+  // The replica has some of it before the client sends the rest.
+  has_first_half.wait();
+  client.send(half + "the end");
+  EXPECT_EQ(status_in(client.read_message()), 200);
+  has_copy.wait();
+  EXPECT_EQ(body_in(copy), half + half + "the end");
+  EXPECT_TRUE(counts("busbar_gateway_mirrors_dropped_total{service=\"s\"} 0\n"));
+}
+
 TEST_F(GatewayRouting, AMirrorThatIsStuckSlowsNobody) {
   std::latch may_end(1);
   const Backend shadow([&](Peer& peer) {

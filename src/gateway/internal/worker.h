@@ -246,6 +246,8 @@ class Worker {
   void drop_hedge(Exchange& exchange);
 
   // worker_errand.cc: copies of requests, health checks
+  static constexpr std::size_t kMaxMirrorBytes = 256 << 10;
+  static bool is_mirrored(const Exchange& exchange);
   void mirror(const Exchange& exchange);
   void probe_replicas();
   Errand* start_errand(const WorkerEndpoint& endpoint, std::int64_t timeout_ms);

@@ -441,6 +441,8 @@ void Worker::finish_body(Exchange& exchange) {
   }
   if (exchange.request_framing == Framing::kChunked) exchange.request.append("0\r\n\r\n");
   exchange.request_phase = RequestPhase::kComplete;
+  // Where it has been given to a replica already; else that is when it is copied.
+  if (exchange.attempts > 0) mirror(exchange);
 }
 
 // After bytes of the request were taken: they go on to the replica, which is chosen now if it was not.

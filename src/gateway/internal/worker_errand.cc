@@ -16,7 +16,6 @@ namespace {
 
 /// Copies under way at once, of each worker: beyond, requests are not copied.
 constexpr std::size_t kMaxMirrors = 64;
-constexpr std::size_t kMaxMirrorBytes = 256 << 10;
 constexpr std::int64_t kMirrorMs = 60'000;
 constexpr std::uint32_t kFailuresToBeSick = 3;
 constexpr std::size_t kStatusLineBytes = 12;
@@ -24,12 +23,17 @@ constexpr std::size_t kKeptErrandBytes = 8 << 10;
 
 }  // namespace
 
-// Its first send: everything of it is here, and nothing of it has gone.
+bool Worker::is_mirrored(const Exchange& exchange) {
+  return !exchange.service->entry->value.traffic.mirror.to.empty();
+}
+
+// Once, when all of it has come; what has gone to a replica of it is still here too, unless it was too much.
 void Worker::mirror(const Exchange& exchange) {
+  if (!is_mirrored(exchange)) return;
   const model::Mirror& wanted = exchange.service->entry->value.traffic.mirror;
   if (draw() % 100 >= wanted.percent) return;
   const int index = directory_->by_name(wanted.to);
-  const bool is_whole = exchange.request_phase == RequestPhase::kComplete && exchange.is_whole && !exchange.is_upgrade;
+  const bool is_whole = exchange.is_whole && !exchange.is_upgrade;
   if (index < 0 || !is_whole || mirrors_ >= kMaxMirrors || exchange.request.size() > kMaxMirrorBytes) {
     exchange.service->counters->mirrors_dropped.add(1);
     return;

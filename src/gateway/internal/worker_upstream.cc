@@ -104,10 +104,9 @@ bool Worker::choose_endpoint(Exchange& exchange) {
 }
 
 void Worker::connect(Exchange& exchange) {
-  const route::Service& service = exchange.service->entry->value;
-  if (exchange.attempts == 1 && !service.traffic.mirror.to.empty()) mirror(exchange);
   if (exchange.attempts == 1) earn_hedge(*exchange.service);
   if (exchange.request_phase == RequestPhase::kComplete) {
+    if (exchange.attempts == 1) mirror(exchange);
     arm_response(exchange);
   } else {
     arm(exchange, body_timeout_ms(exchange));
@@ -224,9 +223,11 @@ bool Worker::flush_request(Exchange& exchange) {
   return true;
 }
 
-// What the replica has taken is kept only as long as it may have to be sent again.
+// What the replica has taken is kept only as long as it may have to be sent again, or copied.
 void Worker::note_sent(Exchange& exchange) {
-  if (!exchange.is_whole || exchange.request.size() > kRepeatableBytes) {
+  const bool will_be_copied = exchange.request_phase != RequestPhase::kComplete && is_mirrored(exchange);
+  const std::size_t kept_bytes = will_be_copied ? kMaxMirrorBytes : kRepeatableBytes;
+  if (!exchange.is_whole || exchange.request.size() > kept_bytes) {
     exchange.is_whole = false;
     exchange.request.consume(exchange.request_sent);
     exchange.request_sent = 0;
