@@ -87,7 +87,7 @@ std::uint32_t weight_of(const ServiceRecord& record, const Replica& replica) {
   if (others == 0 || same == 0) return kPlainWeight;
   const std::uint32_t percent = record.service().canary->weight;
   const std::uint32_t share = is_current(replica) ? percent : 100 - percent;
-  return std::max(1u, share * kPlainWeight / same);
+  return share == 0 ? 0 : std::max(1u, share * kPlainWeight / same);
 }
 
 }  // namespace

@@ -310,6 +310,11 @@ TEST(JobFile, RulesBetweenFieldsHold) {
            {"run: x\nsecrets: {A: s}\nenv: {A: 1}", "secrets"},
            {"run: x\nimage: oci:/a\nworkdir: b", "workdir"},
            {"run: x\ncheckpoint: {path: ckpt}\nimage: oci:/a", "checkpoint.path"},
+           {"run: x\ntype: service\nservice: {affinity: {by: cookie}}", "service.affinity"},
+           {"run: x\ntype: service\nservice: {affinity: {name: sid}}", "service.affinity"},
+           {"run: x\ntype: service\nservice: {mirror: {percent: 5}}", "service.mirror"},
+           {"run: x\ntype: service\nservice: {hedge: {percent: 5}}", "service.hedge"},
+           {"run: x\ntype: service\nservice: {canary: {weight: 0}}", "service.canary.weight"},
        }) {
     SCOPED_TRACE(c.text);
     const ParsedJob parsed = parse_job_file(c.text, {}, "/jobs");

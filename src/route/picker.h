@@ -31,7 +31,7 @@ struct Wish {
 };
 
 /// Chooses an endpoint for a request: a revision by weight (so a canary of weight 5 beside 95 gets 5 % however fast it
-/// is), in it
+/// is; one of weight 0 only what wants it), in it
 /// - for a session, the first by rendezvous hashing that is not beyond the bound (consistent hashing with bounded
 /// loads,
 ///   Mirrokni et al. 2018): stateless, so all gateways choose alike;
@@ -51,12 +51,12 @@ class Picker {
   /// `random` is 64 fresh random bits.
   template <class Load>
   std::optional<std::size_t> pick(std::uint64_t random, Load load, const Wish& wish = {}) const {
-    if (groups_.empty()) return std::nullopt;
     const std::size_t first = first_group(static_cast<std::uint32_t>(random), wish.revision);
+    if (first == groups_.size()) return std::nullopt;
     if (const auto found = pick_in(groups_[first], random >> 32, load, wish)) return found;
     // The chosen revision is full: any other is better than to wait.
     for (std::size_t index = 0; index < groups_.size(); ++index) {
-      if (index == first) continue;
+      if (index == first || groups_[index].weight == 0) continue;
       if (const auto found = pick_in(groups_[index], random >> 32, load, wish)) return found;
     }
     return std::nullopt;
@@ -70,6 +70,7 @@ class Picker {
     std::vector<std::pair<std::uint16_t, std::uint32_t>> by_tag = {};  ///< Name tags with endpoints, sorted.
   };
 
+  /// groups_.size(): none.
   std::size_t first_group(std::uint32_t random, std::uint32_t revision) const;
 
   bool can_take(const EndpointLoad& of) const {

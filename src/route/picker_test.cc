@@ -165,5 +165,22 @@ TEST(Picker, GivesARequestTheRevisionThatItWantsWhereThatHasRoom) {
   EXPECT_TRUE(picker.pick(1, full, {.revision = 9}));
 }
 
+TEST(Picker, GivesARevisionWithoutWeightOnlyWhatWantsIt) {
+  Service two = service(4);
+  for (const std::size_t index : {2U, 3U}) {
+    two.endpoints[index].revision = 2;
+    two.endpoints[index].weight = 0;
+  }
+  const Picker picker(two);
+  std::uint64_t state = 19;
+  for (int round = 0; round < 50; ++round) {
+    EXPECT_LT(picker.pick(next_random(state), [](std::size_t) { return EndpointLoad{}; }), 2U);
+    EXPECT_GE(picker.pick(next_random(state), [](std::size_t) { return EndpointLoad{}; }, {.revision = 2}), 2U);
+  }
+  // Rather wait than try what is new unasked.
+  const auto full = [](std::size_t index) { return EndpointLoad{.is_usable = index >= 2}; };
+  EXPECT_EQ(picker.pick(1, full), std::nullopt);
+}
+
 }  // namespace
 }  // namespace busbar::route

@@ -23,7 +23,7 @@ struct Endpoint {
   std::string replica = {};  ///< "vad-3"; the same for as long as this replica lives, never used again after it.
   std::string address = {};  ///< IPv4 or IPv6, without brackets.
   std::uint16_t port = 0;
-  std::uint32_t weight = 100;  ///< Share of new requests relative to the others; 0: none (a canary switched off).
+  std::uint32_t weight = 100;  ///< Share of new requests relative to the others; 0: only those that want its revision.
   std::uint32_t revision = 1;  ///< Of the service's definition that this replica runs.
   Role role = Role::kAny;
   model::ReplicaProtocol protocol = model::ReplicaProtocol::kHttp1;

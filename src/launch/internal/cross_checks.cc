@@ -61,6 +61,31 @@ void check_program(Reader& reader) {
   }
 }
 
+/// What is half said of where requests go would be no more than a wish.
+void check_traffic(Reader& reader) {
+  const model::ServiceSpec& service = *reader.spec().service;
+  const model::Affinity& affinity = service.traffic.affinity;
+  const bool is_named = affinity.kind == model::AffinityKind::kCookie || affinity.kind == model::AffinityKind::kHeader;
+  if (is_named && affinity.name.empty()) {
+    reader.error_at("service.affinity", fmt::format("which {} it is is not said", affinity_name(affinity.kind)),
+                    "write name: sid, or whatever it is called");
+  }
+  if (reader.has("service.affinity") && affinity.kind == model::AffinityKind::kNone && !affinity.name.empty()) {
+    reader.error_at("service.affinity", "what the name is of is not said", "write by: cookie or by: header");
+  }
+  if (reader.has("service.mirror") && service.traffic.mirror.to.empty()) {
+    reader.error_at("service.mirror", "which service gets the copies is not said", "write to: and its name");
+  }
+  if (reader.has("service.hedge") && service.traffic.hedge.after_ms == 0) {
+    reader.error_at("service.hedge", "after which time a second replica is asked is not said",
+                    "write after: with a time that few requests take, like 300ms");
+  }
+  if (service.canary && service.canary->weight == 0 && service.canary->header.empty()) {
+    reader.error_at("service.canary.weight", "with weight 0 only requests with a header go to the new revision",
+                    "write header: \"x-canary: yes\" beside it, or a weight from 1");
+  }
+}
+
 /// A service has a section; nobody else has one.
 void check_service(Reader& reader) {
   JobSpec& spec = reader.spec();
@@ -94,6 +119,7 @@ void check_service(Reader& reader) {
   if (health.grpc && spec.service->protocol != model::ReplicaProtocol::kHttp2) {
     reader.error_at("service.health", "gRPC is spoken over HTTP/2", "write protocol: http2");
   }
+  check_traffic(reader);
   const std::pair<const char*, const char*> strange[] = {
       {"array", "use service.replicas"},
       {"after", "leave it out"},

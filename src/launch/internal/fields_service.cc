@@ -259,7 +259,7 @@ const Section& canary_section() {
   static const Section kSection = {
       .fields = {
           integer_field(
-              {.name = "weight", .help = "Percent of the requests. Default: 10."}, 1, 99,
+              {.name = "weight", .help = "Percent of the requests; 0: only those with the header. Default: 10."}, 0, 99,
               [](JobSpec& spec, std::int64_t value) { canary_of(spec).weight = static_cast<std::uint32_t>(value); }),
           custom_field({.name = "abort_above_error_rate",
                         .help = "Share of failed requests beyond which the new revision is taken back. "
