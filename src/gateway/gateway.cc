@@ -164,6 +164,12 @@ class ProxyGateway final : public Gateway {
     const std::lock_guard lock(mutex_);
     return directory_;
   }
+  /// Of the table that every worker has taken up.
+  std::uint64_t routed_version(const Directory& directory) const {
+    std::uint64_t version = directory.version();
+    for (const auto& worker : workers_) version = std::min(version, worker->applied_version());
+    return version;
+  }
 
   GatewayOptions options_;
   os::EventFd demand_;
@@ -295,9 +301,8 @@ route::Demand ProxyGateway::take_demand() {
   route::Demand demand{.gateway = options_.name, .interval_ms = (now_ns - last_demand_ns_) / 1'000'000};
   last_demand_ns_ = now_ns;
   if (directory == nullptr) return demand;
-  // A replica that drains is stopped by what is said here: so by the table that every worker has taken up.
-  demand.table_version = directory->version();
-  for (const auto& worker : workers_) demand.table_version = std::min(demand.table_version, worker->applied_version());
+  // A replica that drains is stopped by what is said here.
+  demand.table_version = routed_version(*directory);
   std::map<std::string, SeenService> services;
   std::map<std::string, SeenEndpoint> endpoints;
   for (const auto& entry : directory->services()) {
@@ -355,7 +360,8 @@ route::Demand ProxyGateway::take_demand() {
 std::string ProxyGateway::metrics_text() const {
   std::vector<const internal::WorkerCounters*> workers;
   for (const auto& worker : workers_) workers.push_back(&worker->counters());
-  return internal::metrics_text(directory().get(), workers);
+  const std::shared_ptr<const Directory> directory = this->directory();
+  return internal::metrics_text(directory.get(), directory == nullptr ? 0 : routed_version(*directory), workers);
 }
 
 std::uint64_t ProxyGateway::clients() const {

@@ -47,8 +47,11 @@ void write_family(Writer& writer, const Directory& directory, std::string_view n
   for (const auto& entry : directory.services()) writer.value(name, service_label(*entry), sum_of(*entry, read));
 }
 
+using HistogramMember = Histogram ServiceCounters::*;
+using TenantCount = std::atomic<std::uint64_t> TenantState::*;
+
 void write_histogram(Writer& writer, const Directory& directory, std::string_view name, std::string_view help,
-                     Histogram ServiceCounters::* histogram) {
+                     HistogramMember histogram) {
   writer.family(name, "histogram", help);
   const std::string buckets = std::string(name) + "_bucket";
   for (const auto& entry : directory.services()) {
@@ -117,8 +120,7 @@ void write_services(Writer& writer, const Directory& directory) {
 }
 
 void write_tenants(Writer& writer, const Directory& directory) {
-  const auto family = [&](std::string_view name, std::string_view help,
-                          std::atomic<std::uint64_t> TenantState::* count) {
+  const auto family = [&](std::string_view name, std::string_view help, TenantCount count) {
     writer.family(name, "counter", help);
     for (const auto& tenant : directory.callers().tenants()) {
       writer.value(name, fmt::format("{{tenant=\"{}\"}}", tenant->value.name),
@@ -135,7 +137,8 @@ void write_tenants(Writer& writer, const Directory& directory) {
 
 }  // namespace
 
-std::string metrics_text(const Directory* directory, const std::vector<const WorkerCounters*>& workers) {
+std::string metrics_text(const Directory* directory, std::uint64_t routed_version,
+                         const std::vector<const WorkerCounters*>& workers) {
   Writer writer;
   const auto sum = [&workers](auto read) {
     std::uint64_t total = 0;
@@ -162,8 +165,8 @@ std::string metrics_text(const Directory* directory, const std::vector<const Wor
   writer.family("http2_connections_total", "counter", "Connections of clients that speak HTTP/2.");
   writer.value("http2_connections_total", "",
                sum([](const WorkerCounters& each) { return each.http2_connections.value(); }));
-  writer.family("table_version", "gauge", "Version of the route table in use.");
-  writer.value("table_version", "", directory == nullptr ? 0 : directory->version());
+  writer.family("table_version", "gauge", "Version of the route table that all threads route by.");
+  writer.value("table_version", "", routed_version);
   if (directory != nullptr) write_services(writer, *directory);
   if (directory != nullptr) write_tenants(writer, *directory);
   return std::move(writer).text();

@@ -9,6 +9,7 @@
 namespace busbar::gateway::internal {
 
 /// What has been counted, in Prometheus' text format 0.0.4. `directory` may be nullptr.
-std::string metrics_text(const Directory* directory, const std::vector<const WorkerCounters*>& workers);
+std::string metrics_text(const Directory* directory, std::uint64_t routed_version,
+                         const std::vector<const WorkerCounters*>& workers);
 
 }  // namespace busbar::gateway::internal
