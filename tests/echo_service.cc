@@ -3,7 +3,7 @@
 //   GET /slow?ms=N    "slow" after N milliseconds; other requests are answered meanwhile
 //   GET /fail         500
 //   GET /exit?code=N  ends the process
-//   anything else     method, path, the replica's name and the body
+//   anything else     method, path, the replica's name and the body; after $SLOW_MS milliseconds, if that is set
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -38,6 +38,7 @@ struct Connection {
   std::string in = {};
   std::string out = {};
   std::optional<Clock::time_point> slow_until = {};
+  std::string slow_body = {};  ///< Of the answer that is given then.
   bool is_closed = false;
 };
 
@@ -81,10 +82,16 @@ void answer(Connection& connection, int status, const std::string& body) {
                     body;
 }
 
+void answer_later(Connection& connection, milliseconds after, const std::string& body) {
+  connection.slow_until = Clock::now() + after;
+  connection.slow_body = body;
+}
+
 void handle(Connection& connection, const Request& request, Clock::time_point started) {
   static const std::string kName = environment("BUSBAR_JOB_NAME", "echo");
   static const bool kIsNeverReady = !environment("NEVER_READY", "").empty();
   static const milliseconds kNotReady(std::atol(environment("NOT_READY_MS", "0").c_str()));
+  static const milliseconds kSlow(std::atol(environment("SLOW_MS", "0").c_str()));
   const std::string_view path = request.path;
   if (path == "/healthz") {
     const bool is_ready = !kIsNeverReady && Clock::now() - started >= kNotReady;
@@ -92,13 +99,10 @@ void handle(Connection& connection, const Request& request, Clock::time_point st
   }
   if (path.starts_with("/exit")) std::_Exit(static_cast<int>(number_after(path, "code=")));
   if (path.starts_with("/fail")) return answer(connection, 500, "as asked\n");
-  if (path.starts_with("/slow")) {
-    connection.slow_until = Clock::now() + milliseconds(number_after(path, "ms="));
-    return;
-  }
-  answer(
-      connection, 200,
-      request.method + " " + request.path + " by " + kName + " " + environment("VERSION", "1") + "\n" + request.body);
+  if (path.starts_with("/slow")) return answer_later(connection, milliseconds(number_after(path, "ms=")), "slow\n");
+  const std::string body =
+      request.method + " " + request.path + " by " + kName + " " + environment("VERSION", "1") + "\n" + request.body;
+  kSlow.count() > 0 ? answer_later(connection, kSlow, body) : answer(connection, 200, body);
 }
 
 int listen_on(int port) {
@@ -159,7 +163,7 @@ int main() {
       if ((fds[at++].revents & (POLLIN | POLLHUP | POLLERR)) != 0) read_from(one);
       if (one.slow_until && *one.slow_until <= Clock::now()) {
         one.slow_until.reset();
-        answer(one, 200, "slow\n");
+        answer(one, 200, one.slow_body);
       }
       while (!one.slow_until) {
         const auto request = take_request(one.in);

@@ -1,116 +1,21 @@
 """Services through the gateway that `busbar up` starts: what a client sees while replicas start, change and die."""
 
-import contextlib
 import http.client
 import json
 import os
-import pathlib
 import signal
-import socket
 import subprocess
 import tempfile
-import threading
 import time
 import unittest
-import urllib.parse
 
-from harness import BINARY, Server, needs_containers, read_line
+from harness import BINARY, needs_containers, read_line
+from serving import Clients, ServingTest
 from test_services import endpoints, pid_listening_on, service
 
 
-class Clients:
-    """Threads that ask without a pause until told to stop, each on a kept connection; every answer is checked."""
-
-    def __init__(self, address, path, count=4, headers=None):
-        self.address = address
-        self.headers = headers or {}
-        self.open = []
-        self.path = path
-        self.stopping = threading.Event()
-        self.answers = []
-        self.failures = []
-        self.threads = [threading.Thread(target=self.ask) for _ in range(count)]
-
-    def ask(self):
-        connection = http.client.HTTPConnection(*self.address, timeout=60)
-        self.open.append(connection)
-        while not self.stopping.is_set():
-            try:
-                connection.request("GET", self.path, headers=self.headers)
-                answer = connection.getresponse()
-                body = answer.read().decode()
-                (self.answers if answer.status == 200 else self.failures).append(body)
-            except (OSError, http.client.HTTPException) as error:
-                self.failures.append(repr(error))
-                connection.close()
-
-    def cut(self):
-        """Gives up what is under way."""
-        self.stopping.set()
-        for connection in self.open:
-            if connection.sock:
-                connection.sock.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join()
-
-
-def is_running(pid):
-    """An ended process that nobody has reaped yet does not run."""
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @needs_containers
-class Serving(unittest.TestCase):
-    def setUp(self):
-        self.server = Server("--cpu-cards", "4", "--set", "gateway=127.0.0.1:0")
-        self.addCleanup(self.close)
-        self.server.start()
-        info = json.loads((self.server.state_dir / "gateway.json").read_text())
-        url = urllib.parse.urlsplit(info["url"])
-        self.address = (url.hostname, url.port)
-        self.gateway_pid = info["pid"]
-
-    def close(self):
-        with contextlib.suppress(Exception):
-            for one in self.server.api("GET", "/v1/services")["services"]:
-                self.server.api("DELETE", f"/v1/services/{one['name']}")
-        self.server.close()
-        self.assertFalse(is_running(self.gateway_pid), "the gateway outlived its server's stop")
-
-    def apply(self, text):
-        return self.server.api("POST", "/v1/services", {"file": text, "file_name": "echo.yaml"})["service"]
-
-    def get(self, path="/services/echo/hello", **options):
-        connection = http.client.HTTPConnection(*self.address, timeout=60)
-        connection.request(options.pop("method", "GET"), path, **options)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-
-    def routes_until(self, until, deadline_s=60):
-        end = time.monotonic() + deadline_s
-        while True:
-            table = self.server.api("GET", "/v1/routes")
-            if until(table):
-                return table
-            self.assertLess(time.monotonic(), end, f"still {table}\n{self.server.log()[-3000:]}")
-
-    def gateway_until_known(self):
-        """Until the gateway has the service: before that it has nothing to hold a request for."""
-        end = time.monotonic() + 60
-        while self.get("/services/echo/healthz")[0] == 404:
-            self.assertLess(time.monotonic(), end)
-
+class Serving(ServingTest):
     def test_the_first_request_starts_a_replica_and_is_answered(self):
         self.apply(service(replicas="0..2", target=1))
         routes = self.server.state_dir / "routes.json"
