@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "gateway/trailers.h"
+
 namespace busbar::gateway {
 namespace {
 
@@ -44,7 +46,7 @@ ChunkScanner::State ChunkScanner::next(char c) {
       return c == '\n' ? State::kSize : State::kBroken;
     case State::kTrailerStart:
       if (c == '\r') return State::kLastLineFeed;
-      // No folded line, and a name before the colon is the receiver's to judge.
+      // No folded line.
       return is_text(c) && c != ' ' && c != '\t' && ++line_ < kMaxTrailerBytes ? State::kTrailer : State::kBroken;
     case State::kTrailer:
       if (c == '\r') return State::kTrailerLineFeed;
@@ -62,8 +64,10 @@ ChunkScanner::State ChunkScanner::next(char c) {
 }
 
 ChunkScanner::Piece ChunkScanner::step(std::string_view bytes) {
+  const bool is_in_section = is_in_trailers();
   std::size_t at = 0;
   while (at < bytes.size() && state_ != State::kDone && state_ != State::kBroken) {
+    if (!is_in_section && state_ == State::kTrailerStart) break;
     if (state_ == State::kData) {
       const std::size_t size = std::min<std::uint64_t>(left_, bytes.size() - at);
       left_ -= size;
@@ -73,7 +77,7 @@ ChunkScanner::Piece ChunkScanner::step(std::string_view bytes) {
     state_ = next(bytes[at]);
     ++at;
   }
-  return {.bytes = at};
+  return {.bytes = at, .trailers = is_in_section ? bytes.substr(0, at) : std::string_view()};
 }
 
 }  // namespace busbar::gateway

@@ -7,18 +7,20 @@
 namespace busbar::gateway {
 
 /// Walks through a chunked body (RFC 9112 §7.1) in pieces of any size, strictly: sizes of 1 to 16 hexadecimal digits,
-/// CR LF everywhere, extensions and trailers of visible characters only and of bounded length. A plain value.
+/// CR LF everywhere, extensions and trailers of visible characters only and of bounded length. What trailers say is not
+/// looked at: `close_section` does that. A plain value.
 class ChunkScanner {
  public:
   struct Piece {
     std::size_t bytes = 0;          ///< How many of the given bytes this step took.
     std::string_view payload = {};  ///< Of them, the content; may be empty.
+    /// Of them, the trailer section, down to its empty line; such a piece holds nothing else.
+    std::string_view trailers = {};
   };
-  static constexpr std::size_t kMaxLineBytes = 256;      ///< Of a size line with its extension.
-  static constexpr std::size_t kMaxTrailerBytes = 8192;  ///< Of all trailer fields together.
+  static constexpr std::size_t kMaxLineBytes = 256;  ///< Of a size line with its extension.
 
-  /// One step: up to the end of the bytes, of a run of content, or of the body. Call until `bytes` are used up or the
-  /// body is done or broken.
+  /// One step: up to the end of the bytes, of a run of content, of the chunks, or of the body. Call until `bytes` are
+  /// used up or the body is done or broken.
   Piece step(std::string_view bytes);
 
   bool is_done() const { return state_ == State::kDone; }
@@ -40,6 +42,7 @@ class ChunkScanner {
     kBroken,
   };
   State next(char c);
+  bool is_in_trailers() const { return state_ >= State::kTrailerStart && state_ <= State::kLastLineFeed; }
 
   State state_ = State::kSize;
   std::uint8_t digits_ = 0;

@@ -55,7 +55,7 @@ TEST(GatewayHttp2, MakesRequestsOfHttp1OfItsStreams) {
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.body,
             "GET /a?b=c HTTP/1.1\r\nHost: gw\r\nx-a: b\r\nCookie: a=1; b=2\r\nX-Forwarded-For: 127.0.0.1\r\n"
-            "X-Forwarded-Proto: http\r\nX-Forwarded-Prefix: /services/s\r\n\r\n");
+            "X-Forwarded-Proto: http\r\nX-Forwarded-Prefix: /services/s\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
   EXPECT_EQ(answer.fields.count("connection"), 0U);
   EXPECT_TRUE(comes_to_show(*gateway, "busbar_gateway_http2_connections_total 1\n"));
 }

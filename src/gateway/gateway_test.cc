@@ -65,7 +65,7 @@ TEST(Gateway, RewritesTheHeadAndKeepsBothConnections) {
     EXPECT_TRUE(has(answer,
                     "\r\n\r\nGET /a?b=c HTTP/1.1\r\nHost: gw:1\r\nX-A: b\r\ntraceparent: 00-1\r\n"
                     "X-Forwarded-For: 10.0.0.1, 127.0.0.1\r\nX-Forwarded-Proto: http\r\n"
-                    "X-Forwarded-Prefix: /services/s\r\n\r\n"))
+                    "X-Forwarded-Prefix: /services/s\r\nTE: trailers\r\nConnection: TE\r\n\r\n"))
         << answer;
   }
   EXPECT_EQ(backend.connections(), 1U);

@@ -130,6 +130,20 @@ bool is_grpc(std::string_view type) {
          (type.size() == kGrpc.size() || type[kGrpc.size()] == '+' || type[kGrpc.size()] == ';');
 }
 
+/// Calls `each` with the items of a comma-separated list, trimmed, empty ones left out; stops when it gives a fault.
+template <class Each>
+HeadFault each_item(std::string_view list, Each each) {
+  while (!list.empty()) {
+    const std::size_t comma = list.find(',');
+    const std::string_view item = trim(list.data(), list.data() + std::min(comma, list.size()));
+    list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
+    if (item.empty()) continue;
+    const HeadFault fault = each(item);
+    if (fault.is_fault()) return fault;
+  }
+  return kNoFault;
+}
+
 HeadFault bad_name(char first, char stop, bool is_empty) {
   if (stop == '\n') return bad("a header line ends with a bare line feed");
   if (!is_empty) return bad("a header's name holds a character that is none of a name");
@@ -153,6 +167,7 @@ struct HeadParser::Fields {
   bool is_event_stream = false;
   bool is_grpc = false;
   bool takes_trailers = false;
+  bool names_fields = false;
   std::uint64_t content_length = 0;
   std::string_view host = {};
 };
@@ -241,8 +256,10 @@ HeadFault HeadParser::take_field(HeaderLine& header, Fields& fields) {
       fields.is_grpc = is_grpc(header.value);
       return kNoFault;
     case HeaderId::kTe:
-      fields.takes_trailers = fields.takes_trailers || header.value.find("trailers") != std::string_view::npos;
-      return kNoFault;
+      return each_item(header.value, [&fields](std::string_view item) {
+        fields.takes_trailers = fields.takes_trailers || internal::is_name(item, "trailers");
+        return kNoFault;
+      });
     case HeaderId::kOther:
     case HeaderId::kApiKey:
     case HeaderId::kAuthorization:
@@ -260,30 +277,17 @@ HeadFault HeadParser::take_field(HeaderLine& header, Fields& fields) {
   return kNoFault;
 }
 
-namespace {
-
-/// Calls `each` with the items of a comma-separated list, trimmed, empty ones left out; stops when it gives a fault.
-template <class Each>
-HeadFault each_item(std::string_view list, Each each) {
-  while (!list.empty()) {
-    const std::size_t comma = list.find(',');
-    const std::string_view item = trim(list.data(), list.data() + std::min(comma, list.size()));
-    list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
-    if (item.empty()) continue;
-    const HeadFault fault = each(item);
-    if (fault.is_fault()) return fault;
-  }
-  return kNoFault;
-}
-
-}  // namespace
-
 HeadFault HeadParser::take_connection(std::string_view value, Fields& fields) {
   return each_item(value, [&fields](std::string_view item) {
     if (!is_token(item)) return bad("Connection holds something else than names");
-    fields.says_close = fields.says_close || internal::is_name(item, "close");
-    fields.says_keep_alive = fields.says_keep_alive || internal::is_name(item, "keep-alive");
-    fields.says_upgrade = fields.says_upgrade || internal::is_name(item, "upgrade");
+    const bool says_close = internal::is_name(item, "close");
+    const bool says_keep_alive = internal::is_name(item, "keep-alive");
+    const bool says_upgrade = internal::is_name(item, "upgrade");
+    fields.says_close = fields.says_close || says_close;
+    fields.says_keep_alive = fields.says_keep_alive || says_keep_alive;
+    fields.says_upgrade = fields.says_upgrade || says_upgrade;
+    const bool is_common = says_close || says_keep_alive || says_upgrade || internal::is_name(item, "te");
+    fields.names_fields = fields.names_fields || !is_common;
     return kNoFault;
   });
 }
@@ -364,6 +368,7 @@ HeadFault HeadParser::frame_request(const Fields& fields) {
   request_.expects_continue = fields.has_expect && request_.minor_version == 1;
   request_.is_grpc = fields.is_grpc;
   request_.takes_trailers = fields.takes_trailers;
+  request_.names_fields = fields.names_fields;
   request_.is_upgrade = fields.says_upgrade && fields.has_upgrade && request_.minor_version == 1;
   request_.headers = std::span(headers_).first(header_count_);
   return check_target();
@@ -415,6 +420,7 @@ HeadFault HeadParser::parse_response(std::string_view head) {
   response_.content_length = fields.content_length;
   response_.keeps_alive = !fields.says_close && (response_.minor_version == 1 || fields.says_keep_alive);
   response_.is_event_stream = fields.is_event_stream;
+  response_.names_fields = fields.names_fields;
   response_.headers = std::span(headers_).first(header_count_);
   return kNoFault;
 }

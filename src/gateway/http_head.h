@@ -70,6 +70,7 @@ struct RequestHead {
   bool is_upgrade = false;      ///< `Connection: upgrade` with an Upgrade field.
   bool is_grpc = false;         ///< application/grpc, or a kind of it; not grpc-web.
   bool takes_trailers = false;  ///< `TE: trailers`
+  bool names_fields = false;    ///< `Connection` names more than it commonly does: fields that end here.
   std::span<const HeaderLine> headers = {};
 };
 
@@ -83,6 +84,7 @@ struct ResponseHead {
   std::uint64_t content_length = 0;
   bool keeps_alive = true;
   bool is_event_stream = false;  ///< text/event-stream
+  bool names_fields = false;     ///< As of a request.
   std::span<const HeaderLine> headers = {};
 };
 

@@ -7,29 +7,54 @@
 #include "gateway/chunk_scanner.h"
 #include "gateway/http_head.h"
 #include "gateway/internal/head_writer.h"
+#include "gateway/trailers.h"
 
 namespace {
 
 using busbar::gateway::ChunkScanner;
 using busbar::gateway::Framing;
+using busbar::gateway::HeaderId;
+using busbar::gateway::HeaderLine;
 using busbar::gateway::HeadParser;
 using busbar::gateway::RequestHead;
+using busbar::gateway::Trailers;
 
 void require(bool holds) {
   if (!holds) std::abort();
 }
 
-/// A chunked body as it is read in pieces of this size: content, bytes used, and how it ended.
+/// What goes on of trailers is fields, and none that a receiver could take for its message's own.
+void check_trailers(Trailers& trailers) {
+  if (!close_section(trailers)) return;
+  require(trailers.lines.size() <= busbar::gateway::kMaxTrailerBytes);
+  const std::string head = "HTTP/1.1 200 \r\n" + trailers.lines + "\r\n";
+  HeadParser parser;
+  require(HeadParser::head_size(head, 0) == head.size());
+  require(!parser.parse_response(head).is_fault());
+  require(parser.response().framing == Framing::kUntilClose && parser.response().keeps_alive);
+  for (const HeaderLine& header : parser.response().headers) {
+    require(header.id == HeaderId::kOther && !header.is_hop_by_hop);
+  }
+}
+
+/// A chunked body as it is read in pieces of this size: content, trailers, bytes used, and how it ended.
 std::string walk(std::string_view bytes, std::size_t piece) {
   ChunkScanner scanner;
+  Trailers trailers{.connection = "x-hop,"};
   std::string payload;
   std::size_t used = 0;
   while (used < bytes.size() && !scanner.is_done() && !scanner.is_broken()) {
     const ChunkScanner::Piece step = scanner.step(bytes.substr(used, piece));
     used += step.bytes;
     payload += step.payload;
+    trailers.lines += step.trailers;
+    require(step.payload.empty() || step.trailers.empty());
   }
-  return payload + "|" + std::to_string(used) + (scanner.is_done() ? "done" : scanner.is_broken() ? "broken" : "more");
+  if (scanner.is_done()) check_trailers(trailers);
+  return payload + "|" + trailers.lines + "|" + std::to_string(used) +
+         (scanner.is_done()     ? "done"
+          : scanner.is_broken() ? "broken"
+                                : "more");
 }
 
 /// What a replica is sent means to it what the request meant to us: same host, target and framing, nothing hop-by-hop.
@@ -46,7 +71,7 @@ void check_forwarded(const RequestHead& head) {
   HeadParser again;
   if (again.parse_request(written).is_fault()) {
     // The fields that we add may be the ones too many.
-    require(head.headers.size() + 4 >= busbar::gateway::kMaxHeaders);
+    require(head.headers.size() + 6 >= busbar::gateway::kMaxHeaders);
     return;
   }
   require(again.request().target == target);

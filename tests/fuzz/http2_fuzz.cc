@@ -118,7 +118,8 @@ struct ReplicaSide {
     stream.exchange = &exchange;
     exchange.upstream = &stream;
     exchange.request.append(head);
-    if (index % 2 != 0) exchange.request.append("5\r\nhello\r\n0\r\n\r\n");
+    if (index % 2 != 0) exchange.request.append("5\r\nhello\r\n0\r\nx-a: b\r\n\r\n");
+    if (index % 4 == 1) exchange.request_trailers.lines = "x-a: b\r\n";
     exchange.request_sent = head.size();
     require(!parser.parse_request(head).is_fault());
     session.add(stream);

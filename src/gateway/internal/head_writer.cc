@@ -242,7 +242,12 @@ void append_request_head(std::string& out, const RequestHead& head, const Forwar
     piece.add_text(request.key_id);
     piece.add("\r\n");
   }
-  if (head.is_upgrade) add_upgrade(piece, head.headers);
+  if (head.is_upgrade) {
+    add_upgrade(piece, head.headers);
+  } else if (head.takes_trailers) {
+    // The client's word for it: we could drop them (RFC 9110 §10.1.4).
+    piece.add("TE: trailers\r\nConnection: TE\r\n");
+  }
   piece.add("\r\n");
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "gateway/internal/http2_wire.h"
+#include "gateway/trailers.h"
 
 namespace busbar::gateway::internal {
 namespace {

@@ -28,7 +28,7 @@ struct Stream : Client {
   std::string method = {};
   std::string path = {};
   std::string cookies = {};
-  std::string trailers = {};         ///< Of the request: field lines.
+  std::string trailers = {};         ///< Of the request: field lines. Taken by its exchange.
   std::string answer_trailers = {};  ///< Set before the exchange completes: they follow the answer's body.
   std::uint64_t content_length = 0;
   bool has_length = false;

@@ -1,48 +1,12 @@
 #include "gateway/internal/http2_wire.h"
 
 #include <algorithm>
-#include <array>
-
-#include "gateway/http_head.h"
 
 namespace busbar::gateway::internal {
 namespace {
 
 constexpr std::size_t kOutputBytes = 64 << 10;
 constexpr std::size_t kKeptOutputBytes = 1024;
-
-/// Names are small letters by here.
-constexpr std::array<std::string_view, 26> kNoTrailers = {"age",
-                                                          "authorization",
-                                                          "cache-control",
-                                                          "connection",
-                                                          "content-encoding",
-                                                          "content-length",
-                                                          "content-range",
-                                                          "content-type",
-                                                          "cookie",
-                                                          "date",
-                                                          "expect",
-                                                          "host",
-                                                          "keep-alive",
-                                                          "location",
-                                                          "max-forwards",
-                                                          "proxy-authorization",
-                                                          "proxy-connection",
-                                                          "range",
-                                                          "retry-after",
-                                                          "set-cookie",
-                                                          "te",
-                                                          "trailer",
-                                                          "transfer-encoding",
-                                                          "upgrade",
-                                                          "www-authenticate",
-                                                          "x-api-key"};
-
-bool may_be_trailer(std::string_view name) {
-  return !name.empty() && name.front() != ':' && !name.starts_with("x-busbar-") && !name.starts_with("x-forwarded-") &&
-         std::find(kNoTrailers.begin(), kNoTrailers.end(), name) == kNoTrailers.end();
-}
 
 }  // namespace
 
@@ -94,12 +58,6 @@ void Http2Output::sent(std::size_t bytes, bool is_idle) {
   bytes_.clear();
   sent_ = 0;
   if (is_idle && bytes_.capacity() > kKeptOutputBytes) bytes_.shrink_to_fit();
-}
-
-bool append_trailer(std::string& lines, std::string_view name, std::string_view value) {
-  if (lines.size() + name.size() + value.size() + 4 > kMaxHeadBytes) return false;
-  if (may_be_trailer(name)) lines.append(name).append(": ").append(value).append("\r\n");
-  return true;
 }
 
 }  // namespace busbar::gateway::internal

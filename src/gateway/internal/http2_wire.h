@@ -49,10 +49,6 @@ class Http2Output {
   std::size_t sent_ = 0;
 };
 
-/// Appends a field of trailers as a line, unless it is one that frames, routes or authorizes a message, or is the
-/// gateway's to say (RFC 9110 §6.5.1): those end here. False: beyond 32 KiB.
-bool append_trailer(std::string& lines, std::string_view name, std::string_view value);
-
 /// What bounds a peer of HTTP/2, client or replica, whatever it sends. The caller deletes it.
 inline nghttp2_option* make_bounded_options() {
   nghttp2_option* options = nullptr;

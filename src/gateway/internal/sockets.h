@@ -16,6 +16,7 @@
 #include "gateway/internal/callers.h"
 #include "gateway/internal/shared_state.h"
 #include "gateway/internal/timer_wheel.h"
+#include "gateway/trailers.h"
 #include "route/fair_queue.h"
 #include "route/inference_body.h"
 
@@ -192,9 +193,11 @@ struct Exchange : TimerNode, route::FairItem, ExchangeState {
   Buffer request = {};                       ///< For the replica.
   Buffer response_head = {};                 ///< Of the replica, incomplete.
   Buffer pending = {};                       ///< For the client, which is slower than the replica.
-  std::string adapter = {};                  ///< That its replica must have.
-  std::vector<std::uint64_t> prefix = {};    ///< Of its prompt, for services that want it.
-  std::string log_line = {};                 ///< Method and target, for the access log.
+  Trailers request_trailers = {};
+  Trailers response_trailers = {};         ///< Of a replica of HTTP/1.1.
+  std::string adapter = {};                ///< That its replica must have.
+  std::vector<std::uint64_t> prefix = {};  ///< Of its prompt, for services that want it.
+  std::string log_line = {};               ///< Method and target, for the access log.
 };
 
 }  // namespace busbar::gateway::internal

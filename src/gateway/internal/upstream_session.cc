@@ -7,8 +7,8 @@
 
 #include "base/check.h"
 #include "gateway/internal/head_writer.h"
-#include "gateway/internal/http2_session.h"
 #include "gateway/internal/http2_wire.h"
+#include "gateway/trailers.h"
 
 namespace busbar::gateway::internal {
 namespace {
@@ -148,7 +148,9 @@ struct UpstreamSession::Callbacks {
     const std::size_t count = read_body(*found, *found->exchange, reinterpret_cast<char*>(to), size);
     found->was_read = true;
     self(user).touch(*found);
-    const bool is_end = found->framing == Framing::kLength ? found->left == 0 : found->chunks.is_done();
+    // A body of known length may have trailers too: the end is when the client has said so.
+    const bool is_length_done = found->left == 0 && found->exchange->request_phase == RequestPhase::kComplete;
+    const bool is_end = found->framing == Framing::kLength ? is_length_done : found->chunks.is_done();
     if (is_end) {
       found->has_sent_all = true;
       self(user).end_body(*found, flags);
@@ -234,9 +236,7 @@ bool UpstreamSession::begin(UpstreamStream& stream, const RequestHead& head) {
 // Behind the body: trailers of the client, if it sent any, are the end.
 void UpstreamSession::end_body(const UpstreamStream& stream, std::uint32_t* flags) {
   *flags |= NGHTTP2_DATA_FLAG_EOF;
-  const Client* const client = stream.exchange->client;
-  if (client == nullptr || client->kind != SocketKind::kStream) return;
-  const std::string& trailers = static_cast<const Stream*>(client)->trailers;
+  const std::string& trailers = stream.exchange->request_trailers.lines;
   if (trailers.empty()) return;
   fields_.clear();
   fields_.add_lines(trailers);

@@ -247,7 +247,9 @@ class Worker {
 
   // worker_errand.cc: copies of requests, health checks
   static constexpr std::size_t kMaxMirrorBytes = 256 << 10;
-  static bool is_mirrored(const Exchange& exchange);
+  static bool is_mirrored(const Exchange& exchange) {
+    return !exchange.service->entry->value.traffic.mirror.to.empty();
+  }
   void mirror(const Exchange& exchange);
   void probe_replicas();
   Errand* start_errand(const WorkerEndpoint& endpoint, std::int64_t timeout_ms);
@@ -256,12 +258,16 @@ class Worker {
   void serve_framed_errand(Errand& errand, std::uint32_t events);
   void finish_errand(Errand& errand);
 
+  // worker_trailers.cc: chunked answers
+  static void note_connection(Trailers& trailers, std::span<const HeaderLine> headers);
+  bool take_chunks(Exchange& exchange, std::string_view head, std::string_view bytes);
+  bool send_chunks(Exchange& exchange, std::string_view head, std::string_view bytes, std::size_t passed);
+
   // worker_response.cc: the answer, and the end of an exchange
   void pump_response(Exchange& exchange);
   bool take_response(Exchange& exchange, std::string_view bytes);
   bool take_response_head(Exchange& exchange, std::string_view rest);
   bool take_response_body(Exchange& exchange, std::string_view head, std::string_view bytes);
-  bool take_chunks(Exchange& exchange, std::string_view head, std::string_view bytes);
   void response_closed(Exchange& exchange);
   bool finish_response(Exchange& exchange, bool is_upstream_clean);
   bool response_broken(Exchange& exchange, std::string_view text);

@@ -242,6 +242,7 @@ void Worker::note_request(Exchange& exchange, const RequestHead& head) {
   exchange.takes_trailers = head.takes_trailers;
   exchange.may_repeat = is_idempotent(head.method) && !head.is_upgrade;
   exchange.request_phase = head.framing == Framing::kNone ? RequestPhase::kComplete : RequestPhase::kBody;
+  if (head.names_fields) note_connection(exchange.request_trailers, head.headers);
   if (const std::int64_t timeout = timeout_us(head); timeout > 0) exchange.deadline_us = now_us_ + timeout;
   if (settings_.log_fd >= 0) {
     exchange.log_line.assign(head.method);
@@ -399,15 +400,19 @@ std::size_t Worker::take_body(Exchange& exchange, std::string_view bytes) {
     while (used < bytes.size() && !exchange.request_chunks.is_done() && !exchange.request_chunks.is_broken()) {
       const ChunkScanner::Piece piece = exchange.request_chunks.step(bytes.substr(used));
       used += piece.bytes;
+      if (!piece.trailers.empty()) exchange.request_trailers.lines.append(piece.trailers);
       if (!piece.payload.empty() && !put_body(exchange, piece.payload)) return used;
     }
-    if (exchange.request_chunks.is_broken()) {
+    const bool is_done = exchange.request_chunks.is_done();
+    if (exchange.request_chunks.is_broken() || (is_done && !close_section(exchange.request_trailers))) {
       exchange.keeps_alive = false;
       fail(exchange, 400, "the chunked body is broken");
       return used;
     }
   }
   if (!client_goes_on(exchange)) return used;
+  // A stream says itself when it ends, with its trailers.
+  if (exchange.client->kind == SocketKind::kStream) return used;
   const bool is_complete =
       exchange.request_framing == Framing::kLength ? exchange.request_left == 0 : exchange.request_chunks.is_done();
   if (is_complete) finish_body(exchange);
@@ -425,7 +430,7 @@ bool Worker::put_body(Exchange& exchange, std::string_view bytes) {
     fail(exchange, 413, "the body is longer than this service takes");
     return false;
   }
-  // Chunks are framed anew: what a replica reads is what was checked, without extensions and trailers.
+  // Chunks are framed anew: what a replica reads is what was checked, without extensions.
   const bool is_chunked = exchange.request_framing == Framing::kChunked && !is_gathering;
   if (is_chunked) append_chunk_size(exchange.request.tail(), bytes.size());
   exchange.request.append(bytes);
@@ -434,15 +439,22 @@ bool Worker::put_body(Exchange& exchange, std::string_view bytes) {
 }
 
 void Worker::finish_body(Exchange& exchange) {
+  if (exchange.client->kind == SocketKind::kStream) {
+    exchange.request_trailers.lines = std::exchange(static_cast<Stream&>(*exchange.client).trailers, {});
+  }
   if (exchange.request_phase == RequestPhase::kGathering) {
     exchange.request_phase = RequestPhase::kComplete;
     take_gathered(exchange);
     return;
   }
-  if (exchange.request_framing == Framing::kChunked) exchange.request.append("0\r\n\r\n");
+  if (exchange.request_framing == Framing::kChunked) {
+    exchange.request.append("0\r\n");
+    exchange.request.append(exchange.request_trailers.lines);
+    exchange.request.append("\r\n");
+  }
   exchange.request_phase = RequestPhase::kComplete;
   // Where it has been given to a replica already; else that is when it is copied.
-  if (exchange.attempts > 0) mirror(exchange);
+  if (exchange.attempts > 0 && is_mirrored(exchange)) mirror(exchange);
 }
 
 // After bytes of the request were taken: they go on to the replica, which is chosen now if it was not.

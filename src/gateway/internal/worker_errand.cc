@@ -23,13 +23,8 @@ constexpr std::size_t kKeptErrandBytes = 8 << 10;
 
 }  // namespace
 
-bool Worker::is_mirrored(const Exchange& exchange) {
-  return !exchange.service->entry->value.traffic.mirror.to.empty();
-}
-
 // Once, when all of it has come; what has gone to a replica of it is still here too, unless it was too much.
 void Worker::mirror(const Exchange& exchange) {
-  if (!is_mirrored(exchange)) return;
   const model::Mirror& wanted = exchange.service->entry->value.traffic.mirror;
   if (draw() % 100 >= wanted.percent) return;
   const int index = directory_->by_name(wanted.to);
@@ -117,6 +112,7 @@ void Worker::frame_errand(Errand& errand) {
   own.exchange.request.append(errand.request.view());
   errand.request.clear();
   own.exchange.upstream = &own.stream;
+  own.exchange.request_phase = RequestPhase::kComplete;
   own.exchange.takes_trailers = true;
   own.stream.exchange = &own.exchange;
   own.session.add(own.stream);

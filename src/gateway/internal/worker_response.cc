@@ -144,6 +144,7 @@ bool Worker::take_response_head(Exchange& exchange, std::string_view rest) {
   // A stream's own end is the end, trailers included; that its body has the length that was said, nghttp2 sees to.
   exchange.response_framing = is_of_stream && !has_no_body ? Framing::kUntilClose : framing;
   exchange.response_left = head.content_length;
+  if (head.names_fields) note_connection(exchange.response_trailers, head.headers);
   if (exchange.is_grpc) note_grpc_status(exchange, head);
   ForwardedResponse forwarded{.is_http10 = exchange.is_http10};
   if (framing == Framing::kChunked || framing == Framing::kUntilClose) {
@@ -211,26 +212,6 @@ bool Worker::take_response_body(Exchange& exchange, std::string_view head, std::
   framed += bytes;
   framed += "\r\n";
   return send_client(exchange, framed, {});
-}
-
-bool Worker::take_chunks(Exchange& exchange, std::string_view head, std::string_view bytes) {
-  std::size_t used = 0;
-  // Where chunks mean nothing: what they hold.
-  const bool is_plain = exchange.is_http10 || exchange.client->kind == SocketKind::kStream;
-  std::string plain(is_plain ? head : std::string_view());
-  while (used < bytes.size() && !exchange.response_chunks.is_done() && !exchange.response_chunks.is_broken()) {
-    const ChunkScanner::Piece piece = exchange.response_chunks.step(bytes.substr(used));
-    used += piece.bytes;
-    if (exchange.wants_usage) exchange.usage.feed(piece.payload);
-    if (is_plain) plain += piece.payload;
-  }
-  if (exchange.response_chunks.is_broken()) {
-    if (!head.empty()) exchange.response_phase = ResponsePhase::kHead;  // Nothing has been said yet.
-    return response_broken(exchange, "the replica's chunked answer is broken");
-  }
-  const bool is_sent = is_plain ? send_client(exchange, {}, plain) : send_client(exchange, head, bytes.substr(0, used));
-  if (!is_sent) return false;
-  return !exchange.response_chunks.is_done() || finish_response(exchange, used == bytes.size());
 }
 
 bool Worker::begin_tunnel(Exchange& exchange, std::string_view rest) {
@@ -429,6 +410,8 @@ void Worker::end_exchange(Exchange& exchange) {
   exchange.log_line.clear();
   exchange.adapter.clear();
   exchange.prefix.clear();
+  exchange.request_trailers.clear();
+  exchange.response_trailers.clear();
   for (Buffer* buffer : {&exchange.head, &exchange.request, &exchange.response_head, &exchange.pending}) {
     buffer->trim(kKeptCapacity);
   }

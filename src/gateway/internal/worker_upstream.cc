@@ -106,7 +106,7 @@ bool Worker::choose_endpoint(Exchange& exchange) {
 void Worker::connect(Exchange& exchange) {
   if (exchange.attempts == 1) earn_hedge(*exchange.service);
   if (exchange.request_phase == RequestPhase::kComplete) {
-    if (exchange.attempts == 1) mirror(exchange);
+    if (exchange.attempts == 1 && is_mirrored(exchange)) mirror(exchange);
     arm_response(exchange);
   } else {
     arm(exchange, body_timeout_ms(exchange));
