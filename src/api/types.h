@@ -156,6 +156,7 @@ struct ServiceStatus {
   std::int64_t start_ms = 0;
   std::uint32_t failures = 0;
   std::string last_error = {};
+  std::string warning = {};
   TimeMs created_ms = 0;
   TimeMs changed_ms = 0;
   std::string url = {};

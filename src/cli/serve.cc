@@ -59,7 +59,13 @@ std::string services_table(const std::vector<api::ServiceStatus>& services, cons
                rate_text(service.requests_per_second), std::to_string(service.running), std::to_string(service.waiting),
                service.start_ms == 0 ? "-" : format_duration_ms(service.start_ms), service.last_error});
   }
-  return table.render({.width = look.width, .has_colour = look.has_colour});
+  std::string text = table.render({.width = look.width, .has_colour = look.has_colour});
+  for (const api::ServiceStatus& service : services) {
+    if (service.warning.empty()) continue;
+    text +=
+        paint(fmt::format("{}: ", service.name), Style::kYellow, look.has_colour) + printable(service.warning) + "\n";
+  }
+  return text;
 }
 
 std::string describe_service(const api::ServiceStatus& service, const Look& look) {
@@ -85,6 +91,7 @@ std::string describe_service(const api::ServiceStatus& service, const Look& look
   text += line("by", fmt::format("{}, queue {}, changed {}", service.user, service.queue,
                                  time_ago(service.changed_ms, look.now_ms)));
   if (!service.last_error.empty()) text += line("last error", service.last_error);
+  if (!service.warning.empty()) text += line("warning", service.warning);
   if (service.replicas.empty()) return text;
   Table table({{.title = "REPLICA"},
                {.title = "JOB", .align = kRight},

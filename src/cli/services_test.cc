@@ -78,8 +78,12 @@ class ServicesVerbs : public ::testing::Test {
 };
 
 TEST_F(ServicesVerbs, ListsAndShows) {
-  server_.on_json("GET /v1/services", api::to_json(api::ServiceList{{chat(1), {.name = "vad", .state = "idle"}}}));
-  server_.on_json("GET /v1/services/chat", api::to_json(chat(1)));
+  api::ServiceStatus warned = chat(1);
+  warned.warning = "chat-6 is kept warm without being paused, so it uses CPU while nobody needs it: no freezer";
+  server_.on_json("GET /v1/services", api::to_json(api::ServiceList{{warned, {.name = "vad", .state = "idle"}}}));
+  server_.on_json("GET /v1/services/chat", api::to_json(warned));
+  EXPECT_NE(run({"services", "--json"}).out.find("is kept warm without being paused"), std::string::npos);
+  EXPECT_NE(run({"services", "chat", "--json"}).out.find("is kept warm without being paused"), std::string::npos);
   const auto list = run({"services"});
   const auto one = run({"services", "chat"});
   testing::expect_golden("services.txt", list.out + "\n" + one.out);

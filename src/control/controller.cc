@@ -237,6 +237,7 @@ void Controller::carry_out(const EngineOrder& order) {
     if (!done) {
       LOG(kWarning, pause->is_paused ? "pause_refused" : "resume_refused",
           {{"attempt", pause->attempt.to_string()}, {"error", done.error().to_string()}});
+      if (pause->is_paused) ledger_.on_pause_refused(pause->attempt, done.error().to_string());
     }
   }
 }

@@ -136,6 +136,9 @@ class Ledger final : private ReplicaJobs {
     services_.on_health(endpoint, is_ready, detail, now_ms());
   }
   /// Where the leader of an attempt listens; says nothing of jobs that are no replicas.
+  void on_pause_refused(model::AttemptId attempt, const std::string& error) {
+    services_.on_pause_refused(attempt, error);
+  }
   void on_endpoint(model::AttemptId attempt, const std::string& address, std::uint16_t port) {
     services_.on_endpoint(attempt, address, port, now_ms());
   }

@@ -167,6 +167,8 @@ Result<api::ServiceStatus> Ledger::service_status(const std::string& name) const
       .hosts = spec.hosts,
       .models = spec.models,
       .spec = model::to_json(record.current.spec)};
+  std::vector<std::string> unpaused;
+  std::string why;
   for (const Replica& replica : record.replicas) {
     const auto job = find_replica(replica.job);
     api::ReplicaStatus one{.name = endpoint_name(record, replica),
@@ -183,7 +185,19 @@ Result<api::ServiceStatus> Ledger::service_status(const std::string& name) const
       one.state = std::string(model::job_state_name(job->state));
       one.detail = job->reason;
     }
+    if (std::string refusal = services_.pause_refusal(replica.job); !refusal.empty()) {
+      unpaused.push_back(one.name);
+      one.detail = fmt::format("not paused: {}", refusal);
+      why = std::move(refusal);
+    }
     status.replicas.push_back(std::move(one));
+  }
+  if (!unpaused.empty()) {
+    const std::string_view does = unpaused.size() == 1 ? "is kept warm without being paused, so it uses"
+                                                       : "are kept warm without being paused, so they use";
+    status.warning =
+        fmt::format("{} {} CPU while nobody needs it: {}; or write warm: 0, then replicas start when needed",
+                    fmt::join(unpaused, ", "), does, why);
   }
   return status;
 }

@@ -260,6 +260,24 @@ void Services::on_health(const std::string& endpoint, bool is_ready, const std::
   }
 }
 
+void Services::on_pause_refused(model::AttemptId attempt, const std::string& error) {
+  const auto found = service_of_job_.find(attempt.job);
+  if (found == service_of_job_.end()) return;
+  const ServiceRecord& record = records_.at(found->second);
+  for (const Replica& replica : record.replicas) {
+    if (replica.job != attempt.job || replica.attempt != attempt.number) continue;
+    // It may be needed again by now.
+    if (replica.phase != ReplicaPhase::kPaused) return;
+    refused_pauses_.insert_or_assign(replica.job, error);
+    jobs_.note_service("pause_refused", fmt::format("{}: {}", endpoint_name(record, replica), error));
+  }
+}
+
+std::string Services::pause_refusal(model::JobId replica) const {
+  const auto found = refused_pauses_.find(replica);
+  return found == refused_pauses_.end() ? std::string() : found->second;
+}
+
 void Services::on_job(model::JobId job) {
   if (const auto found = service_of_job_.find(job); found != service_of_job_.end()) due_.insert(found->second);
 }

@@ -83,6 +83,9 @@ class Services {
   void on_job(model::JobId job);
   /// Where the leader of an attempt listens.
   void on_endpoint(model::AttemptId attempt, const std::string& address, std::uint16_t port, TimeMs now_ms);
+  /// The engine could not pause a replica: it runs on, uses CPU and stands in for others all the same. Forgotten when
+  /// it goes on or ends.
+  void on_pause_refused(model::AttemptId attempt, const std::string& error);
   /// Attempts of replicas that run and whose address is not known: the server died before it was written down.
   std::vector<model::AttemptId> without_endpoint() const;
 
@@ -99,6 +102,8 @@ class Services {
   Result<const ServiceRecord*> find(const std::string& name) const;
   const route::Table& table() const { return table_; }
   const route::DemandBook& demand() const { return demand_; }
+  /// Why the engine could not pause this replica; "": it could, or was not asked to.
+  std::string pause_refusal(model::JobId replica) const;
   std::int64_t arrivals_per_second_milli(const std::string& name, TimeMs now_ms) const;
 
  private:
@@ -145,6 +150,7 @@ class Services {
   std::map<std::string, std::map<std::uint32_t, RevisionCount>> canaries_;
   std::map<model::JobId, std::string> service_of_job_;
   std::map<model::JobId, bool> is_paused_;  ///< What the engine was told last; absent: nothing, so it is not.
+  std::map<model::JobId, std::string> refused_pauses_;
   route::DemandBook demand_;
   std::set<std::string> due_;  ///< To be looked at by the next `run`.
   std::map<std::string, TimeMs> wakeups_;

@@ -120,6 +120,7 @@ void Services::follow_jobs(ServiceRecord& record, TimeMs now_ms) {
     if (is_over) {
       service_of_job_.erase(replica.job);
       is_paused_.erase(replica.job);
+      refused_pauses_.erase(replica.job);
     }
     return is_over;
   });
@@ -159,6 +160,7 @@ bool Services::follow_job(ServiceRecord& record, Replica& replica, TimeMs now_ms
     replica.address.clear();
     replica.ready_ms = 0;
     is_paused_.erase(replica.job);
+    refused_pauses_.erase(replica.job);
     if (replica.is_active() || replica.phase == ReplicaPhase::kPaused) {
       set_phase(record, replica, ReplicaPhase::kStarting, now_ms);
     }
@@ -304,6 +306,7 @@ void Services::tell_pauses(const ServiceRecord& record) {
     const auto told = is_paused_.find(replica.job);
     if (replica.port == 0 || is_wanted == (told != is_paused_.end() && told->second)) continue;
     is_paused_[replica.job] = is_wanted;
+    refused_pauses_.erase(replica.job);
     jobs_.pause_replica(replica.job, is_wanted);
   }
 }

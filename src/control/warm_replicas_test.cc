@@ -93,5 +93,29 @@ TEST_F(WarmReplicas, TellsTheEngineAgainWhatIsPausedAfterADeathOfTheServer) {
   EXPECT_EQ(find(2).phase, ReplicaPhase::kPaused);
 }
 
+TEST_F(WarmReplicas, RemembersWhatCouldNotBePausedUntilThatGoesOnOrEnds) {
+  model::JobSpec job = spec(0, 3);
+  job.service->warm = 1;
+  apply(job);
+  become_ready(1);
+  const model::JobId first = find(1).job;
+  services_->on_pause_refused({first, 2}, "of another attempt");
+  EXPECT_EQ(services_->pause_refusal(first), "");
+  services_->on_pause_refused({first, 1}, "no freezer");
+  EXPECT_EQ(services_->pause_refusal(first), "no freezer");
+  EXPECT_TRUE(jobs_.notes.contains("pause_refused"));
+  tell({.waiting = 1, .arrivals = 1});
+  EXPECT_EQ(services_->pause_refusal(first), "");
+  // It was needed again before the refusal came.
+  services_->on_pause_refused({first, 1}, "no freezer");
+  EXPECT_EQ(services_->pause_refusal(first), "");
+
+  become_ready(2);
+  const model::JobId second = find(2).job;
+  services_->on_pause_refused({second, 1}, "no freezer");
+  end(2, JobState::kFailed, "killed");
+  EXPECT_EQ(services_->pause_refusal(second), "");
+}
+
 }  // namespace
 }  // namespace busbar::control

@@ -96,7 +96,7 @@ std::size_t FakeEngine::deliver() {
 std::vector<Capability> FakeEngine::capabilities() const {
   return {{.name = "memory_limit", .is_available = true, .detail = "pretended"},
           {.name = "cpu_limit", .is_available = true, .detail = "pretended"},
-          {.name = "pause", .is_available = true, .detail = "pretended"}};
+          {.name = "pause", .is_available = machine_->state_->options.can_pause, .detail = "pretended"}};
 }
 
 Result<chip::OciEdits> FakeEngine::edits_for(model::NodeId, const std::vector<model::Card>& granted, MilliCards) {
@@ -244,6 +244,9 @@ Result<void> FakeEngine::pause(model::AttemptId attempt) {
   FakeMachine::Attempt* found = machine_->state_->find_locked(attempt);
   if (found == nullptr) {
     return unknown(attempt);
+  }
+  if (!machine_->state_->options.can_pause) {
+    return make_error(ErrorCode::kUnsupported, "tasks cannot be paused here: pretended; do pretend otherwise");
   }
   found->is_paused = true;
   return {};

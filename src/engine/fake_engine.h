@@ -21,6 +21,7 @@ struct FakeMachineOptions {
   bool creates_by_itself = true;
   /// False: tasks ignore their argv, and end only by `end_task` and stop().
   bool runs_by_itself = true;
+  bool can_pause = true;
 };
 
 /// The machine below a FakeEngine: attempts in memory, no process. It outlives engines, as containers outlive a

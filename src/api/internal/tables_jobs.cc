@@ -179,6 +179,8 @@ const ObjectTable& table_of<ServiceStatus>() {
       field<&ServiceStatus::start_ms>("start_ms", "How long a replica takes to be ready; 0: not known."),
       field<&ServiceStatus::failures>("failures", "Replicas in a row that ended soon after their start."),
       field<&ServiceStatus::last_error>("last_error", ""),
+      field<&ServiceStatus::warning>(
+          "warning", "What is not as its file wants it though it serves, and what to do; empty: nothing."),
       field<&ServiceStatus::created_ms>("created_ms", ""),
       field<&ServiceStatus::changed_ms>("changed_ms", "By a user."),
       field<&ServiceStatus::url>("url", "Where it answers."),
