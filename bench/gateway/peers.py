@@ -31,10 +31,21 @@ def wait_for(port):
                 raise
 
 
+def make_certificate(directory):
+    """A certificate and its key, P-256, in one file."""
+    whole = directory / "proxy.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+                    "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(whole), "-out",
+                    str(directory / "only.pem")], check=True, capture_output=True)
+    whole.write_text((directory / "only.pem").read_text() + whole.read_text())
+    return whole
+
+
 class Proxy:
-    def __init__(self, name, argv, port, cwd):
+    def __init__(self, name, argv, port, cwd, tls_port=None):
         self.name = name
         self.port = port
+        self.tls_port = tls_port  # HTTP/1.1 and HTTP/2, by ALPN; None: no TLS.
         self.process = subprocess.Popen(argv, cwd=cwd, stdout=subprocess.DEVNULL)
         wait_for(port)
 
@@ -76,25 +87,28 @@ http {{ access_log off; keepalive_requests 1000000000; server {{ listen 127.0.0.
     return Proxy("backend", ["nginx", "-c", str(directory / "backend.conf")], backend, directory)
 
 
-def start_proxies(directory, backend, concurrency):
+def start_proxies(directory, backend, concurrency, certificate=None):
     """nginx, haproxy where it is installed, and busbar in front of the port `backend`, a thread each. Event streams (below
-    /v1/) are passed on as they come, and bodies too."""
+    /v1/) are passed on as they come, and bodies too. With a certificate they speak TLS 1.2 and 1.3 on another port."""
     started = []
-    port = free_port()
+    port, tls_port = free_port(), free_port() if certificate else None
+    tls = f"""listen 127.0.0.1:{tls_port} ssl http2 backlog=4096; ssl_certificate {certificate};
+    ssl_certificate_key {certificate}; ssl_protocols TLSv1.2 TLSv1.3;""" if certificate else ""
     (directory / "nginx.conf").write_text(f"""
 worker_processes 1; worker_rlimit_nofile 200000; pid {directory}/nginx.pid; error_log {directory}/nginx.err; daemon off;
 events {{ worker_connections 100000; }}
 http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600; client_max_body_size 64m;
   client_body_temp_path {directory}/nginx-body; proxy_temp_path {directory}/nginx-proxy;
   upstream replicas {{ server 127.0.0.1:{backend}; keepalive 256; keepalive_requests 1000000000; }}
-  server {{ listen 127.0.0.1:{port} backlog=4096; proxy_http_version 1.1;
+  server {{ listen 127.0.0.1:{port} backlog=4096; {tls} proxy_http_version 1.1;
     proxy_set_header Connection ""; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     proxy_set_header X-Forwarded-Proto http; proxy_read_timeout 600;
     location / {{ proxy_pass http://replicas; }}
     location /v1/ {{ proxy_pass http://replicas; proxy_buffering off; proxy_request_buffering off; }} }} }}""")
-    started.append(Proxy("nginx", ["nginx", "-c", str(directory / "nginx.conf")], port, directory))
+    started.append(Proxy("nginx", ["nginx", "-c", str(directory / "nginx.conf")], port, directory, tls_port))
     if shutil.which("haproxy"):
-        port = free_port()
+        port, tls_port = free_port(), free_port() if certificate else None
+        tls = f"bind 127.0.0.1:{tls_port} backlog 4096 ssl crt {certificate} alpn h2,http/1.1" if certificate else ""
         (directory / "haproxy.cfg").write_text(f"""
 global
   nbthread 1
@@ -108,15 +122,18 @@ defaults
   http-reuse always
 frontend in
   bind 127.0.0.1:{port} backlog 4096
+  {tls}
   default_backend replicas
 backend replicas
   server one 127.0.0.1:{backend}
 """)
-        started.append(Proxy("haproxy", ["haproxy", "-f", str(directory / "haproxy.cfg")], port, directory))
-    port = free_port()
+        started.append(Proxy("haproxy", ["haproxy", "-f", str(directory / "haproxy.cfg")], port, directory, tls_port))
+    port, tls_port = free_port(), free_port() if certificate else None
+    tls = ["--tls-listen", f"127.0.0.1:{tls_port}", "--tls-cert", str(certificate)] if certificate else []
     (directory / "routes.json").write_text(json.dumps({"version": 1, "services": [
         {"name": "s", "hosts": ["127.0.0.1"], "models": ["m"], "limits": {"concurrency": concurrency, "waiting": 0},
          "endpoints": [{"replica": "s-1", "address": "127.0.0.1", "port": backend}]}]}))
     started.append(Proxy("busbar", [str(BUSBAR), "gateway", "--listen", f"127.0.0.1:{port}", "--threads", "1", "--routes",
-                                    str(directory / "routes.json"), "--admin", "127.0.0.1:0"], port, directory))
+                                    str(directory / "routes.json"), "--admin", "127.0.0.1:0", *tls], port, directory,
+                         tls_port))
     return started
