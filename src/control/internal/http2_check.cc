@@ -21,17 +21,6 @@ tl::unexpected<Error> unhealthy(std::string message) {
   return make_error(ErrorCode::kUnavailable, std::move(message));
 }
 
-std::string_view view_of(const std::uint8_t* bytes, std::size_t size) {
-  return {reinterpret_cast<const char*>(bytes), size};
-}
-
-nghttp2_nv field_of(std::string_view name, std::string_view value) {
-  const auto bytes = [](std::string_view text) {
-    return const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(text.data()));
-  };
-  return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
-}
-
 void append_varint(std::string& out, std::uint64_t value) {
   for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
   out.push_back(static_cast<char>(value));
@@ -95,15 +84,15 @@ struct Http2Check::Callbacks {
   static int on_header(nghttp2_session* /*session*/, const nghttp2_frame* /*frame*/, const std::uint8_t* name,
                        std::size_t name_size, const std::uint8_t* value, std::size_t value_size, std::uint8_t /*flags*/,
                        void* user) {
-    const std::string_view key = view_of(name, name_size);
-    if (key == ":status") self(user).status_ = view_of(value, value_size);
-    if (key == "grpc-status") self(user).grpc_status_ = view_of(value, value_size);
+    const std::string_view key = net::text_of(name, name_size);
+    if (key == ":status") self(user).status_ = net::text_of(value, value_size);
+    if (key == "grpc-status") self(user).grpc_status_ = net::text_of(value, value_size);
     return 0;
   }
   static int on_data(nghttp2_session* /*session*/, std::uint8_t /*flags*/, std::int32_t /*stream*/,
                      const std::uint8_t* bytes, std::size_t size, void* user) {
     std::string& body = self(user).body_;
-    body.append(view_of(bytes, std::min(size, kMostBody - body.size())));
+    body.append(net::text_of(bytes, std::min(size, kMostBody - body.size())));
     return 0;
   }
   static int on_close(nghttp2_session* /*session*/, std::int32_t /*stream*/, std::uint32_t error, void* user) {
@@ -141,27 +130,30 @@ Http2Check::~Http2Check() {
 
 void Http2Check::submit(const HealthTarget& target) {
   const std::string authority = fmt::format("{}:{}", target.address, target.port);
-  std::vector<nghttp2_nv> fields = {
-      field_of(":method", is_grpc_ ? "POST" : "GET"), field_of(":scheme", "http"), field_of(":authority", authority),
-      field_of(":path", is_grpc_ ? kGrpcPath : std::string_view(target.path)), field_of("user-agent", "busbar-health")};
+  net::Http2Fields fields;
+  fields.add(":method", is_grpc_ ? "POST" : "GET");
+  fields.add(":scheme", "http");
+  fields.add(":authority", authority);
+  fields.add(":path", is_grpc_ ? kGrpcPath : std::string_view(target.path));
+  fields.add("user-agent", "busbar-health");
   nghttp2_data_provider body = {};
   body.read_callback = Callbacks::read_message;
   if (is_grpc_) {
     message_ = health_request(*target.grpc_service);
-    fields.push_back(field_of("content-type", "application/grpc"));
-    fields.push_back(field_of("te", "trailers"));
+    fields.add("content-type", "application/grpc");
+    fields.add("te", "trailers");
   }
+  const std::vector<nghttp2_nv>& values = fields.values();
   CHECK(
-      nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(), is_grpc_ ? &body : nullptr, nullptr) > 0,
+      nghttp2_submit_request(session_, nullptr, values.data(), values.size(), is_grpc_ ? &body : nullptr, nullptr) > 0,
       "a new connection has numbers for streams");
 }
 
 std::string Http2Check::take_output() {
-  std::string output;
-  const std::uint8_t* bytes = nullptr;
-  for (ssize_t size = 0; (size = nghttp2_session_mem_send(session_, &bytes)) > 0;) {
-    output.append(view_of(bytes, static_cast<std::size_t>(size)));
-  }
+  // Broken or not, what there is goes out: `feed` says how it ends.
+  (void)output_.fill(session_);
+  std::string output(output_.view());
+  output_.sent(output.size(), true);
   return output;
 }
 

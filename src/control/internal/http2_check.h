@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "control/health_checker.h"
+#include "net/http2_wire.h"
 
 namespace busbar::control {
 
@@ -36,6 +37,7 @@ class Http2Check {
   const std::string where_;
   const bool is_grpc_;
   nghttp2_session* session_ = nullptr;
+  net::Http2Output output_ = {};
   std::string message_ = {};  ///< Of the request: gRPC's frame. What is left to send of it.
   std::string status_ = {};
   std::string grpc_status_ = {};

@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
-#include "gateway/internal/http2_wire.h"
 #include "gateway/trailers.h"
 
 namespace busbar::gateway::internal {
@@ -23,14 +22,6 @@ constexpr double kControlTokensPerSecond = 100;
 // nghttp2's own measure of rapid resets: as many at once, and so many a second.
 constexpr std::uint64_t kResetBurst = 500;
 constexpr std::uint64_t kResetsPerSecond = 30;
-
-nghttp2_nv field(std::string_view name, std::string_view value) {
-  return {.name = reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
-          .value = reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())),
-          .namelen = name.size(),
-          .valuelen = value.size(),
-          .flags = NGHTTP2_NV_FLAG_NONE};
-}
 
 }  // namespace
 
@@ -55,8 +46,8 @@ struct Http2Session::Callbacks {
     if (frame->hd.type != NGHTTP2_HEADERS) return 0;
     Stream* const found = stream(session, frame->hd.stream_id);
     if (found == nullptr) return 0;
-    const std::string_view name_text = text_of(name, name_size);
-    const std::string_view value_text = text_of(value, value_size);
+    const std::string_view name_text = net::text_of(name, name_size);
+    const std::string_view value_text = net::text_of(value, value_size);
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
       self(user).take_field(*found, name_text, value_text);
     } else if (!append_trailer(found->trailers, name_text, value_text)) {
@@ -111,7 +102,7 @@ struct Http2Session::Callbacks {
       nghttp2_session_consume_stream(session, id, size);
       return 0;
     }
-    found->body.append(text_of(bytes, size));
+    found->body.append(net::text_of(bytes, size));
     self(user).touch(*found);
     return 0;
   }
@@ -170,7 +161,7 @@ Http2Session::Http2Session(Client& connection) : connection_(connection), tokens
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Callbacks::data);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Callbacks::stream_closed);
   nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, Callbacks::frame_sent);
-  nghttp2_option* const options = make_bounded_options();
+  nghttp2_option* const options = net::make_bounded_options();
   nghttp2_option_set_stream_reset_rate_limit(options, kResetBurst, kResetsPerSecond);
   CHECK(nghttp2_session_server_new2(&session_, callbacks, this, options) == 0);
   nghttp2_option_del(options);
@@ -304,8 +295,10 @@ void Http2Session::consume(Stream& stream, std::size_t bytes) {
 }
 
 void Http2Session::send_continue(Stream& stream) {
-  const nghttp2_nv status = field(":status", "100");
-  nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, &status, 1, nullptr);
+  fields_.clear();
+  fields_.add(":status", "100");
+  const std::vector<nghttp2_nv>& values = fields_.values();
+  nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, values.data(), values.size(), nullptr);
 }
 
 void Http2Session::submit(Stream& stream, bool has_body) {

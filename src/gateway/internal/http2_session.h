@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "gateway/http_head.h"
-#include "gateway/internal/http2_wire.h"
 #include "gateway/internal/sockets.h"
+#include "net/http2_wire.h"
 
 namespace busbar::gateway::internal {
 
@@ -116,8 +116,8 @@ class Http2Session {
   std::vector<std::unique_ptr<Stream>> streams_ = {};
   std::vector<Stream*> free_ = {};
   std::vector<Stream*> touched_ = {};
-  Http2Output output_ = {};
-  Http2Fields fields_ = {};
+  net::Http2Output output_ = {};
+  net::Http2Fields fields_ = {};
   std::size_t open_streams_ = 0;
   bool is_ending_ = false;
   bool has_ended_ = false;

@@ -7,7 +7,6 @@
 
 #include "base/check.h"
 #include "gateway/internal/head_writer.h"
-#include "gateway/internal/http2_wire.h"
 #include "gateway/trailers.h"
 
 namespace busbar::gateway::internal {
@@ -65,8 +64,8 @@ struct UpstreamSession::Callbacks {
     if (frame->hd.type != NGHTTP2_HEADERS) return 0;
     UpstreamStream* const found = stream(session, frame->hd.stream_id);
     if (found == nullptr) return 0;
-    const std::string_view name_text = text_of(name, name_size);
-    const std::string_view value_text = text_of(value, value_size);
+    const std::string_view name_text = net::text_of(name, name_size);
+    const std::string_view value_text = net::text_of(value, value_size);
     bool is_fine = true;
     if (found->has_head) {
       is_fine = append_trailer(found->trailers, name_text, value_text);
@@ -115,7 +114,7 @@ struct UpstreamSession::Callbacks {
     nghttp2_session_consume_connection(session, size);
     UpstreamStream* const found = stream(session, id);
     if (found == nullptr) return 0;
-    found->body.append(text_of(bytes, size));
+    found->body.append(net::text_of(bytes, size));
     self(user).touch(*found);
     return 0;
   }
@@ -171,7 +170,7 @@ UpstreamSession::UpstreamSession() {
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Callbacks::data);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Callbacks::stream_closed);
   nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, Callbacks::not_sent);
-  nghttp2_option* const options = make_bounded_options();
+  nghttp2_option* const options = net::make_bounded_options();
   CHECK(nghttp2_session_client_new2(&session_, callbacks, this, options) == 0);
   nghttp2_option_del(options);
   nghttp2_session_callbacks_del(callbacks);

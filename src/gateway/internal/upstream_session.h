@@ -9,8 +9,8 @@
 
 #include "gateway/chunk_scanner.h"
 #include "gateway/http_head.h"
-#include "gateway/internal/http2_wire.h"
 #include "gateway/internal/sockets.h"
+#include "net/http2_wire.h"
 
 namespace busbar::gateway::internal {
 
@@ -112,8 +112,8 @@ class UpstreamSession {
   nghttp2_session* session_ = nullptr;
   std::vector<UpstreamStream*> streams_ = {};
   std::vector<UpstreamStream*> touched_ = {};
-  Http2Fields fields_ = {};
-  Http2Output output_ = {};
+  net::Http2Fields fields_ = {};
+  net::Http2Output output_ = {};
   bool has_settings_ = false;
   bool has_goaway_ = false;
 };

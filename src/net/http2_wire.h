@@ -10,9 +10,11 @@
 
 #include "base/check.h"
 
-/// What sessions of HTTP/2 have in common, towards clients and towards replicas.
-namespace busbar::gateway::internal {
+/// What every session of nghttp2 here needs, whichever side it is and whatever it is for. Not thread-safe. The gateway
+/// and the health checks of the server have sessions of their own.
+namespace busbar::net {
 
+/// As nghttp2 gives bytes and takes them.
 std::string_view text_of(const std::uint8_t* bytes, std::size_t size);
 
 /// Fields of one head on their way out. Reused from head to head.
@@ -49,7 +51,7 @@ class Http2Output {
   std::size_t sent_ = 0;
 };
 
-/// What bounds a peer of HTTP/2, client or replica, whatever it sends. The caller deletes it.
+/// What bounds a peer of HTTP/2 whatever it sends; windows are opened by hand. The caller deletes it.
 inline nghttp2_option* make_bounded_options() {
   nghttp2_option* options = nullptr;
   CHECK(nghttp2_option_new(&options) == 0);
@@ -61,4 +63,4 @@ inline nghttp2_option* make_bounded_options() {
   return options;
 }
 
-}  // namespace busbar::gateway::internal
+}  // namespace busbar::net

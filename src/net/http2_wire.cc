@@ -1,8 +1,8 @@
-#include "gateway/internal/http2_wire.h"
+#include "net/http2_wire.h"
 
 #include <algorithm>
 
-namespace busbar::gateway::internal {
+namespace busbar::net {
 namespace {
 
 constexpr std::size_t kOutputBytes = 64 << 10;
@@ -60,4 +60,4 @@ void Http2Output::sent(std::size_t bytes, bool is_idle) {
   if (is_idle && bytes_.capacity() > kKeptOutputBytes) bytes_.shrink_to_fit();
 }
 
-}  // namespace busbar::gateway::internal
+}  // namespace busbar::net
