@@ -33,8 +33,8 @@ struct OrderCounts {
   std::vector<FreeClass> classes = {};                  ///< By position; class 0 for unusable nodes.
   std::array<std::uint32_t, 256> groups_in_class = {};  ///< In the whole order.
   std::vector<std::uint32_t> in_leaf = {};              ///< [class * leaves + leaf]: groups of that class.
-  std::vector<std::vector<RoomRow>> room = {};        ///< [level][domain].
-  std::vector<std::vector<std::uint32_t>> free = {};  ///< Same: free cards, side by side for who compares domains.
+  std::vector<std::vector<RoomRow>> room = {};          ///< [level][domain].
+  std::vector<std::vector<std::uint32_t>> free = {};    ///< Same: free cards, side by side for who compares domains.
   std::uint32_t leaves = 0;
   std::uint32_t most = 0;  ///< Cards of the chip on one node, at most.
 };
