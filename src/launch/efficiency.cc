@@ -60,7 +60,7 @@ std::string_view bucket_name(Bucket bucket) {
 }
 
 EfficiencyAccount::EfficiencyAccount(TimeMs submitted_ms, std::int64_t milli_cards)
-    : submitted_ms_(submitted_ms), milli_cards_(milli_cards), since_ms_(submitted_ms) {
+    : submitted_ms_(submitted_ms), asked_milli_cards_(milli_cards), milli_cards_(milli_cards), since_ms_(submitted_ms) {
   CHECK(milli_cards >= 0);
 }
 
@@ -110,6 +110,15 @@ void EfficiencyAccount::placed(TimeMs at_ms) {
   first_step_ms_ = 0;
   step_reports_ = 0;
   window_.clear();
+}
+
+void EfficiencyAccount::resized(TimeMs at_ms, std::int64_t milli_cards) {
+  CHECK(milli_cards >= 0);
+  if (current_ == Bucket::kQueue || is_finished_) {
+    return;
+  }
+  settle(at_ms);
+  milli_cards_ = milli_cards;
 }
 
 void EfficiencyAccount::image_ready(TimeMs at_ms) {
@@ -206,6 +215,7 @@ void EfficiencyAccount::attempt_ended(TimeMs at_ms, model::ExitClass exit_class)
   }
   unsaved_compute_ = 0;
   current_ = Bucket::kQueue;
+  milli_cards_ = asked_milli_cards_;
 }
 
 void EfficiencyAccount::finished(TimeMs at_ms) {

@@ -45,14 +45,17 @@ Result<Report> parse_report_line(std::string_view line);
 inline constexpr std::int64_t kIdleAfterMs = 60'000;
 
 /// Follows one job through its life. Fed with facts in time order; integer card-milliseconds only, so that the sum of
-/// the buckets is exactly cards x (end - submitted). A fact from before the last one counts as of the last one's time.
+/// the buckets is exactly cards x (end - submitted): those that it asked for while it waits, those that it has while it
+/// has some (`resized`). A fact from before the last one counts as of the last one's time.
 /// A plain value, serialisable, deterministic.
 class EfficiencyAccount {
  public:
   /// `milli_cards`: of the whole gang (1000 x tasks where it has no cards).
   EfficiencyAccount(TimeMs submitted_ms, std::int64_t milli_cards);
 
-  void placed(TimeMs at_ms);       ///< An attempt got its cards: image begins.
+  void placed(TimeMs at_ms);  ///< An attempt got its cards: image begins.
+  /// From here on the attempt has so many: a gang of changing size got fewer than the most, or was resized live.
+  void resized(TimeMs at_ms, std::int64_t milli_cards);
   void image_ready(TimeMs at_ms);  ///< start begins.
   /// Released from the barrier. Compute until the job says that it reports steps; then this time becomes start.
   void started(TimeMs at_ms);
@@ -64,6 +67,8 @@ class EfficiencyAccount {
   void attempt_ended(TimeMs at_ms, model::ExitClass exit_class);
   void finished(TimeMs at_ms);
 
+  /// That it has now, or asks for while it waits.
+  std::int64_t milli_cards() const { return milli_cards_; }
   /// Milli-card-milliseconds up to `now_ms` (up to the end, once finished), by bucket.
   std::array<std::int64_t, kBucketCount> totals(TimeMs now_ms) const;
 
@@ -107,6 +112,7 @@ class EfficiencyAccount {
   void take_step(const Report& report);
 
   TimeMs submitted_ms_ = 0;
+  std::int64_t asked_milli_cards_ = 0;
   std::int64_t milli_cards_ = 0;
   Totals settled_ = {};
   Bucket current_ = Bucket::kQueue;

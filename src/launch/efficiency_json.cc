@@ -108,6 +108,7 @@ Json EfficiencyAccount::to_json() const {
     metrics.set(name, value);
   }
   return Json::object({{"submitted_ms", submitted_ms_},
+                       {"asked_milli_cards", asked_milli_cards_},
                        {"milli_cards", milli_cards_},
                        {"settled", std::move(buckets)},
                        {"current", bucket_name(current_)},
@@ -134,7 +135,13 @@ Result<EfficiencyAccount> EfficiencyAccount::from_json(const Json& json) {
   if (!json.is_object() || !json["submitted_ms"].is_int() || json["milli_cards"].as_int(-1) < 0) {
     return damaged("the head");
   }
-  EfficiencyAccount account(json["submitted_ms"].as_int(), json["milli_cards"].as_int());
+  const std::int64_t milli_cards = json["milli_cards"].as_int();
+  const std::int64_t asked = json["asked_milli_cards"].as_int(milli_cards);
+  if (asked < 0) {
+    return damaged("asked_milli_cards");
+  }
+  EfficiencyAccount account(json["submitted_ms"].as_int(), asked);
+  account.milli_cards_ = milli_cards;
   bool has_current = false;
   for (std::size_t index = 0; index < kBucketCount; ++index) {
     const std::string_view name = bucket_name(static_cast<Bucket>(index));

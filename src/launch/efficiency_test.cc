@@ -120,6 +120,18 @@ TEST(EfficiencyAccount, RatesComeFromTheLastReports) {
   EXPECT_EQ(progress.total_steps, 100);
 }
 
+TEST(EfficiencyAccount, CountsTheCardsThatItHasNotThoseOfBefore) {
+  EfficiencyAccount account(kStartMs, 3000);
+  account.placed(kStartMs + 1000);
+  account.resized(kStartMs + 1000, 1000);
+  account.started(kStartMs + 1000);
+  account.resized(kStartMs + 3000, 2000);
+  account.attempt_ended(kStartMs + 7000, ExitClass::kPreempted);
+  const auto totals = account.totals(kStartMs + 8000);
+  EXPECT_EQ(totals[static_cast<std::size_t>(Bucket::kQueue)], 3'000'000 + 3'000'000) << "what it asks for";
+  EXPECT_EQ(totals[static_cast<std::size_t>(Bucket::kLost)], 2 * 1'000'000 + 4 * 2'000'000);
+}
+
 TEST(EfficiencyAccount, SumsAreExactAndStoredExactlyUnderAnyOrderOfFacts) {
   for (std::uint32_t seed = 1; seed <= 100; ++seed) {
     SCOPED_TRACE(seed);
@@ -127,9 +139,12 @@ TEST(EfficiencyAccount, SumsAreExactAndStoredExactlyUnderAnyOrderOfFacts) {
     const std::int64_t milli_cards = random() % 20'000;
     EfficiencyAccount account(kStartMs, milli_cards);
     TimeMs now = kStartMs;
+    std::int64_t had = 0;
     for (int fact = 0; fact < 60; ++fact) {
+      const TimeMs before = now;
       now += random() % 8 == 0 ? random() % 200'000 : random() % 3'000;
-      switch (random() % 9) {
+      had += (now - before) * account.milli_cards();
+      switch (random() % 10) {
         case 0:
           account.placed(now);
           break;
@@ -151,11 +166,14 @@ TEST(EfficiencyAccount, SumsAreExactAndStoredExactlyUnderAnyOrderOfFacts) {
         case 6:
           account.report(event(Report::Kind::kCheckpointEnd, now));
           break;
+        case 7:
+          account.resized(now, random() % 20'000);
+          break;
         default:
           account.report(step(now, fact));
           break;
       }
-      ASSERT_EQ(sum(account, now), (now - kStartMs) * milli_cards);
+      ASSERT_EQ(sum(account, now), had);
       const auto text = parse_json(account.to_json().dump());
       ASSERT_TRUE(text);
       const auto stored = EfficiencyAccount::from_json(*text);
@@ -166,7 +184,7 @@ TEST(EfficiencyAccount, SumsAreExactAndStoredExactlyUnderAnyOrderOfFacts) {
       }
     }
     account.finished(now);
-    EXPECT_EQ(sum(account, now + 1'000'000), (now - kStartMs) * milli_cards);
+    EXPECT_EQ(sum(account, now + 1'000'000), had);
   }
 }
 
