@@ -17,6 +17,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "api/types.h"
@@ -96,6 +97,8 @@ class TimingEngine final : public engine::Engine {
   Result<void> stop(model::AttemptId attempt, std::int64_t grace_ms, int signal_first) override {
     return inner_.stop(attempt, grace_ms, signal_first);
   }
+  Result<void> extend(engine::Extension extension) override { return inner_.extend(std::move(extension)); }
+  Result<void> shrink(const engine::Reduction& reduction) override { return inner_.shrink(reduction); }
   Result<void> signal(model::TaskId task, int number) override { return inner_.signal(task, number); }
   Result<void> pause(model::AttemptId attempt) override { return inner_.pause(attempt); }
   Result<void> resume(model::AttemptId attempt) override { return inner_.resume(attempt); }

@@ -27,7 +27,7 @@ import os
 import threading
 import time
 
-__all__ = ["checkpoint", "checkpoint_dir", "flush", "init", "is_enabled", "message", "metric", "step"]
+__all__ = ["checkpoint", "checkpoint_dir", "flush", "init", "is_enabled", "members", "message", "metric", "step"]
 
 _INTERVAL_S = 0.5
 _LONGEST_LINE = 60000
@@ -225,6 +225,15 @@ def is_enabled():
 def checkpoint_dir(default=None):
     """Where the job file wants checkpoints (checkpoint.path), else `default`."""
     return os.environ.get("BUSBAR_CHECKPOINT_DIR", default)
+
+
+def members():
+    """Who belongs to a live gang now: [{"rank": 0, "hostname": ..., "address": ...}, ...]; [] elsewhere."""
+    try:
+        with open(os.environ["BUSBAR_MEMBERS"], encoding="utf-8") as file:
+            return json.load(file)["members"]
+    except Exception:
+        return []
 
 
 @_never_raises

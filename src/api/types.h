@@ -48,7 +48,7 @@ struct TaskStatus {
   std::uint32_t rank = 0;
   std::string node = {};
   std::vector<std::uint16_t> cards = {};
-  std::string state = {};  ///< "creating", "created", "running", "ended"
+  std::string state = {};  ///< "creating", "created", "running", "leaving", "ended", "left"
   std::optional<std::int32_t> exit_code = {};
   std::string exit_class = {};
   std::string detail = {};
@@ -65,6 +65,7 @@ struct AttemptStatus {
   std::string reason = {};
   std::string chip = {};
   std::vector<TaskStatus> tasks = {};
+  std::vector<TaskStatus> left = {};  ///< Of a live gang: the last of each rank that it gave up.
   friend bool operator==(const AttemptStatus&, const AttemptStatus&) = default;
 };
 

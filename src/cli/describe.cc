@@ -88,7 +88,9 @@ void tasks(std::string& out, const api::JobStatus& job, const Look& look) {
                {.title = "STATE"},
                {.title = "EXIT"},
                {.title = "DETAIL", .rank = 2}});
-  for (const api::TaskStatus& task : attempt.tasks) {
+  std::vector<api::TaskStatus> all = attempt.tasks;
+  all.insert(all.end(), attempt.left.begin(), attempt.left.end());
+  for (const api::TaskStatus& task : all) {
     std::string exit = task.exit_code ? std::to_string(*task.exit_code) : "-";
     if (!task.exit_class.empty() && task.exit_class != "success") {
       exit += " (" + task.exit_class + ")";

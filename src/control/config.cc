@@ -333,6 +333,8 @@ sched::Policy policy_of(const ServerConfig& config) {
   policy.claim_timeout_ms = config.sched_claim_timeout_ms;
   policy.checkpoint_credit_ms = config.sched_checkpoint_credit_ms;
   policy.restart_cost_ms = config.sched_restart_cost_ms;
+  policy.live_resize_cost_ms = config.sched_live_resize_cost_ms;
+  policy.live_resize_interval_ms = config.sched_live_resize_interval_ms;
   policy.order = config.sched_order == "learned" ? sched::Order::kLearned : sched::Order::kAge;
   policy.max_moves_per_hour = static_cast<std::uint32_t>(config.sched_max_moves);
   policy.fair_share_half_life_ms = config.sched_half_life_ms;

@@ -76,6 +76,8 @@ struct ServerConfig {
   std::int64_t sched_claim_timeout_ms = sched::Policy{}.claim_timeout_ms;
   std::int64_t sched_checkpoint_credit_ms = sched::Policy{}.checkpoint_credit_ms;
   std::int64_t sched_restart_cost_ms = sched::Policy{}.restart_cost_ms;
+  std::int64_t sched_live_resize_cost_ms = sched::Policy{}.live_resize_cost_ms;
+  std::int64_t sched_live_resize_interval_ms = sched::Policy{}.live_resize_interval_ms;
   std::string sched_order = "age";  ///< "age" or "learned".
   std::int64_t sched_max_moves = 0;
   std::int64_t sched_half_life_ms = sched::Policy{}.fair_share_half_life_ms;

@@ -209,6 +209,33 @@ void Controller::send_replies() {
   for (const Reply& reply : std::exchange(replies_, {})) reply(ledger_);
 }
 
+void Controller::extend(const ExtendOrder& order) {
+  const model::AttemptId attempt = order.start.attempt;
+  auto extension = dependencies_.launches.extend(order, ledger_);
+  const auto done = extension ? dependencies_.engine.extend(*std::move(extension)) : tl::unexpected(extension.error());
+  if (done) return;
+  LOG(kWarning, "extend_refused", {{"attempt", attempt.to_string()}, {"error", done.error().to_string()}});
+  // One that ended in between says so by its own facts.
+  if (done.error().code == ErrorCode::kNotFound) return;
+  for (std::size_t rank = order.first_rank; rank < order.start.placement.tasks.size(); ++rank) {
+    post_fact({.time_ms = dependencies_.clock.now_ms(),
+               .body = engine::TaskEnded{.task = {attempt, static_cast<std::uint32_t>(rank)},
+                                         .exit_class = model::ExitClass::kInfrastructure,
+                                         .exit_code = 125,
+                                         .detail = done.error().to_string()}});
+  }
+}
+
+void Controller::shrink(const ShrinkOrder& order) {
+  const model::AttemptId attempt = order.start.attempt;
+  const auto reduction = dependencies_.launches.shrink(order, ledger_);
+  const auto done = reduction ? dependencies_.engine.shrink(*reduction) : tl::unexpected(reduction.error());
+  if (done) return;
+  // As of a stop: whoever the engine does not know tells nothing any more.
+  LOG(kWarning, "shrink_refused", {{"attempt", attempt.to_string()}, {"error", done.error().to_string()}});
+  post_fact({.time_ms = dependencies_.clock.now_ms(), .body = engine::AttemptGone{attempt}});
+}
+
 void Controller::carry_out(const EngineOrder& order) {
   if (const auto* start = std::get_if<StartOrder>(&order)) {
     auto launch = dependencies_.launches.build(*start, ledger_);
@@ -230,6 +257,10 @@ void Controller::carry_out(const EngineOrder& order) {
       LOG(kWarning, "stop_refused", {{"attempt", stop->attempt.to_string()}, {"error", done.error().to_string()}});
       post_fact({.time_ms = dependencies_.clock.now_ms(), .body = engine::AttemptGone{stop->attempt}});
     }
+  } else if (const auto* more = std::get_if<ExtendOrder>(&order)) {
+    extend(*more);
+  } else if (const auto* fewer = std::get_if<ShrinkOrder>(&order)) {
+    shrink(*fewer);
   } else if (const auto* pause = std::get_if<PauseOrder>(&order)) {
     const auto done =
         pause->is_paused ? dependencies_.engine.pause(pause->attempt) : dependencies_.engine.resume(pause->attempt);

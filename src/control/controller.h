@@ -27,6 +27,9 @@ class LaunchBuilder {
  public:
   virtual ~LaunchBuilder() = default;
   virtual Result<engine::AttemptLaunch> build(const StartOrder& order, const Ledger& ledger) = 0;
+  /// The same of tasks that come to an attempt that runs, and what the others must know when some leave it.
+  virtual Result<engine::Extension> extend(const ExtendOrder& order, const Ledger& ledger) = 0;
+  virtual Result<engine::Reduction> shrink(const ShrinkOrder& order, const Ledger& ledger) = 0;
 };
 
 /// Hears of every committed change, on the control thread; must not block.
@@ -81,6 +84,8 @@ class Controller {
   void finish_step();
   void send_replies();
   void carry_out(const EngineOrder& order);
+  void extend(const ExtendOrder& order);
+  void shrink(const ShrinkOrder& order);
   void find_endpoints();
   void fail_start(model::AttemptId attempt, const Error& error);
 

@@ -35,6 +35,17 @@ class NoSecretsBuilder final : public LaunchBuilder {
     }
     return launch;
   }
+  Result<engine::Extension> extend(const ExtendOrder& order, const Ledger& ledger) override {
+    TRY_ASSIGN(engine::AttemptLaunch launch, build(order.start, ledger));
+    engine::Extension extension{.attempt = launch.id};
+    extension.tasks.assign(launch.tasks.begin() + order.first_rank, launch.tasks.end());
+    return extension;
+  }
+  Result<engine::Reduction> shrink(const ShrinkOrder& order, const Ledger&) override {
+    return engine::Reduction{.attempt = order.start.attempt,
+                             .kept = static_cast<std::uint32_t>(order.start.placement.tasks.size()),
+                             .grace_ms = order.grace_ms};
+  }
 };
 
 /// Lets a test wait for a state instead of looking again and again.
@@ -73,6 +84,12 @@ class Listener final : public ChangeListener {
     });
     EXPECT_TRUE(is_there) << "job " << id.value << " is not " << model::job_state_name(state) << " but "
                           << (last_.contains(id) ? model::job_state_name(last_[id].state) : "unknown");
+    return last_[id];
+  }
+  api::JobStatus wait_for(model::JobId id, const std::function<bool(const api::JobStatus&)>& is_there) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(20), [&] { return is_there(last_[id]); }))
+        << model::job_state_name(last_[id].state) << ": " << last_[id].reason;
     return last_[id];
   }
   bool has_seen(const std::string& kind) {

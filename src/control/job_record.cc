@@ -42,7 +42,7 @@ api::EfficiencyStatus efficiency_status(const JobRecord& record, TimeMs now_ms) 
     status.total_milli_card_ms += totals[i];
   }
   const auto mfu = launch::model_flops_utilisation(record.spec, record.account.progress(), record.peak_gflops,
-                                                   accounted_milli_cards(record.spec), record.peak_kind);
+                                                   record.account.milli_cards(), record.peak_kind);
   if (mfu) {
     status.mfu = mfu->value;
     status.mfu_denominator = mfu->denominator;
@@ -67,10 +67,10 @@ Json offsets_json(const JobRecord& record) {
 
 }  // namespace
 
-std::int64_t accounted_milli_cards(const model::JobSpec& spec) {
+std::int64_t accounted_milli_cards(const model::JobSpec& spec, std::size_t tasks) {
   const auto requests = requested_cards(spec);
   const std::int64_t per_node = requests.empty() ? 1000 : requests.front().per_node.value;
-  return per_node * spec.max_nodes;
+  return per_node * static_cast<std::int64_t>(tasks);
 }
 
 std::string cards_text(const model::JobSpec& spec) {
@@ -123,6 +123,7 @@ store::JobRow to_row(const JobRecord& record) {
   Json status = api::to_json(to_status(record, record.ended_ms, Detail::kFull));
   Json private_part = Json::object({{"account", record.account.to_json()},
                                     {"offsets", offsets_json(record)},
+                                    {"generation", record.generation},
                                     {"has_terminal", record.has_terminal},
                                     {"peak_gflops", record.peak_gflops},
                                     {"peak_kind", record.peak_kind}});
@@ -169,6 +170,7 @@ Result<JobRecord> from_row(const store::JobRow& row) {
   for (const auto& [rank, offset] : private_part["offsets"].members()) {
     record.report_offsets[static_cast<std::uint32_t>(std::stoul(rank))] = static_cast<std::uint64_t>(offset.as_int());
   }
+  record.generation = static_cast<std::uint32_t>(private_part["generation"].as_int(1));
   if (const Json* kind = private_part.find("peak_kind")) record.peak_kind = kind->as_string();
   if (const Json* grace = private_part.find("grace_override_ms")) record.grace_override_ms = grace->as_int();
   return record;
@@ -200,7 +202,8 @@ Result<sched::JobRequest> to_request(const JobRecord& record, const chip::Catalo
                            .sizes = spec.sizes,
                            .max_tasks_per_node = spec.max_tasks_per_node,
                            .labels = {spec.labels.begin(), spec.labels.end()},
-                           .avoid = avoided_tags(record)};
+                           .avoid = avoided_tags(record),
+                           .is_live = spec.elastic == model::Elastic::kLive};
 }
 
 }  // namespace busbar::control

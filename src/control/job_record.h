@@ -37,6 +37,7 @@ struct JobRecord {
   launch::EfficiencyAccount account{0, 0};
   std::string message = {};                                    ///< The SDK's last message.
   std::map<std::uint32_t, std::uint64_t> report_offsets = {};  ///< Of the current attempt, by rank.
+  std::uint32_t generation = 1;  ///< How often the current attempt's tasks have changed, from 1.
   std::optional<std::int64_t> grace_override_ms = {};
   std::int64_t peak_gflops = 0;             ///< Of one granted card at the job's precision; 0: unknown.
   std::string peak_kind = "nominal-dense";  ///< chip::denominator_name of that peak.
@@ -44,8 +45,13 @@ struct JobRecord {
   api::AttemptStatus* current_attempt() { return attempts.empty() ? nullptr : &attempts.back(); }
 };
 
-/// How many milli-cards the job asks for in all (1000 a task where it asks for none): the weight of its card-seconds.
-std::int64_t accounted_milli_cards(const model::JobSpec& spec);
+/// How many milli-cards so many tasks of the job have (1000 a task where it asks for none): the weight of its
+/// card-seconds.
+std::int64_t accounted_milli_cards(const model::JobSpec& spec, std::size_t tasks);
+/// Of as many as it asks for.
+inline std::int64_t accounted_milli_cards(const model::JobSpec& spec) {
+  return accounted_milli_cards(spec, spec.max_nodes);
+}
 /// "2x1 cpu", "8x8 H100", "" for jobs without cards.
 std::string cards_text(const model::JobSpec& spec);
 

@@ -31,6 +31,17 @@ std::vector<model::Card> granted_cards(const model::Node& node, const model::Tas
   return cards;
 }
 
+/// Each once. One that is not known is left out: whoever asks for it says so.
+std::vector<launch::NodeFacts> nodes_of(const model::Placement& placement, const Ledger& ledger) {
+  std::vector<launch::NodeFacts> nodes;
+  std::set<model::NodeId> seen;
+  for (const model::TaskPlacement& task : placement.tasks) {
+    const model::Node* node = ledger.core().find_node(task.node);
+    if (node != nullptr && seen.insert(task.node).second) nodes.push_back({.id = task.node, .name = node->name});
+  }
+  return nodes;
+}
+
 bool is_covered(const std::vector<engine::Mount>& mounts, const std::string& path) {
   return std::any_of(mounts.begin(), mounts.end(), [&](const engine::Mount& mount) {
     return path == mount.target || path.starts_with(mount.target + "/");
@@ -42,49 +53,88 @@ bool is_covered(const std::vector<engine::Mount>& mounts, const std::string& pat
 PlanLaunchBuilder::PlanLaunchBuilder(engine::Engine& engine, const SecretBox& secrets)
     : engine_(engine), secrets_(secrets) {}
 
+// A live gang keeps those that it has, whoever leaves, and gets the missing ones: so a rank has the same ports whenever
+// it is given, and the rendezvous stays where it is.
+Result<std::vector<std::uint16_t>> PlanLaunchBuilder::ports_of(const StartOrder& order) {
+  const std::size_t count = 1 + order.spec.ports.size() * order.placement.tasks.size();
+  if (order.spec.elastic != model::Elastic::kLive) return engine_.lease_ports(order.attempt, count);
+  std::vector<std::uint16_t> ports = engine_.leased_ports(order.attempt);
+  if (ports.size() < count) {
+    TRY_ASSIGN(const std::vector<std::uint16_t> more, engine_.lease_ports(order.attempt, count - ports.size()));
+    ports.insert(ports.end(), more.begin(), more.end());
+  }
+  return ports;
+}
+
 Result<engine::AttemptLaunch> PlanLaunchBuilder::build(const StartOrder& order, const Ledger& ledger) {
-  const std::size_t per_task = order.spec.ports.size();
-  TRY_ASSIGN(const std::vector<std::uint16_t> ports,
-             engine_.lease_ports(order.attempt, 1 + per_task * order.placement.tasks.size()));
-  return assemble(order, ledger, ports, Secrets::kOpened);
+  TRY_ASSIGN(std::vector<std::uint16_t> ports, ports_of(order));
+  return assemble(order, ledger, {.ports = std::move(ports)});
 }
 
 Result<engine::AttemptLaunch> PlanLaunchBuilder::preview(const StartOrder& order, const Ledger& ledger) const {
   const std::size_t ports = 1 + order.spec.ports.size() * order.placement.tasks.size();
-  return assemble(order, ledger, std::vector<std::uint16_t>(ports), Secrets::kLeftOut);
+  return assemble(order, ledger, {.ports = std::vector<std::uint16_t>(ports), .secrets = Secrets::kLeftOut});
+}
+
+Result<engine::Extension> PlanLaunchBuilder::extend(const ExtendOrder& order, const Ledger& ledger) {
+  TRY_ASSIGN(std::vector<std::uint16_t> ports, ports_of(order.start));
+  TRY_ASSIGN(engine::AttemptLaunch launch,
+             assemble(order.start, ledger,
+                      {.ports = std::move(ports), .first_rank = order.first_rank, .generation = order.generation}));
+  engine::Extension extension{.attempt = order.start.attempt, .tasks = std::move(launch.tasks)};
+  if (!extension.tasks.empty()) {
+    extension.files[launch::kMembersFile] = extension.tasks.front().files.at(launch::kMembersFile);
+  }
+  return extension;
+}
+
+Result<engine::Reduction> PlanLaunchBuilder::shrink(const ShrinkOrder& order, const Ledger& ledger) {
+  launch::LaunchInput input{.spec = order.start.spec,
+                            .attempt = order.start.attempt,
+                            .placement = order.start.placement,
+                            .nodes = nodes_of(order.start.placement, ledger),
+                            .generation = order.generation,
+                            .is_preview = true};
+  TRY_ASSIGN(std::string members, launch::members_text(input));
+  return engine::Reduction{.attempt = order.start.attempt,
+                           .kept = static_cast<std::uint32_t>(order.start.placement.tasks.size()),
+                           .grace_ms = order.grace_ms,
+                           .signal_first = order.signal_first,
+                           .files = {{launch::kMembersFile, std::move(members)}}};
 }
 
 Result<engine::AttemptLaunch> PlanLaunchBuilder::assemble(const StartOrder& order, const Ledger& ledger,
-                                                          const std::vector<std::uint16_t>& ports,
-                                                          Secrets secrets) const {
-  launch::LaunchInput input{.spec = order.spec, .attempt = order.attempt, .placement = order.placement};
-  std::set<model::NodeId> seen;
+                                                          const Given& given) const {
+  launch::LaunchInput input{.spec = order.spec,
+                            .attempt = order.attempt,
+                            .placement = order.placement,
+                            .nodes = nodes_of(order.placement, ledger)};
   for (const model::TaskPlacement& task : order.placement.tasks) {
-    const model::Node* node = ledger.core().find_node(task.node);
-    if (node == nullptr) return make_error(ErrorCode::kInternal, fmt::format("node {} is not known", task.node.value));
-    if (seen.insert(task.node).second) input.nodes.push_back({.id = task.node, .name = node->name});
     std::vector<std::uint16_t> own;
     for (std::size_t i = 0; i < order.spec.ports.size(); ++i) {
       const std::uint16_t fixed = order.spec.ports[i].container_port;
-      own.push_back(fixed != 0 ? fixed : ports[1 + task.rank * order.spec.ports.size() + i]);
+      own.push_back(fixed != 0 ? fixed : given.ports[1 + task.rank * order.spec.ports.size() + i]);
     }
     input.task_ports.push_back(std::move(own));
   }
-  input.rendezvous_port = ports.front();
+  input.rendezvous_port = given.ports.front();
   input.image = probe_image(order.spec.image);
   input.user = order.user;
-  input.is_preview = secrets == Secrets::kLeftOut;
+  input.generation = given.generation;
+  input.is_preview = given.secrets == Secrets::kLeftOut;
   TRY_ASSIGN(const std::vector<launch::TaskPlan> plans, launch::plan_launch(input));
   engine::AttemptLaunch launch{.id = order.attempt,
                                .job_name = order.spec.name,
                                .user = order.user,
                                .image = order.spec.image,
-                               .has_terminal = order.has_terminal};
+                               .has_terminal = order.has_terminal,
+                               .is_live = order.spec.elastic == model::Elastic::kLive};
   if (order.spec.service && !input.task_ports.empty() && !input.task_ports.front().empty()) {
     launch.service_port = input.task_ports.front().front();
   }
   for (const launch::TaskPlan& plan : plans) {
-    TRY_ASSIGN(engine::TaskLaunch task, task_launch(order, ledger, plan, secrets));
+    if (plan.rank < given.first_rank) continue;
+    TRY_ASSIGN(engine::TaskLaunch task, task_launch(order, ledger, plan, given.secrets));
     launch.tasks.push_back(std::move(task));
   }
   return launch;
@@ -106,6 +156,7 @@ Result<engine::TaskLaunch> PlanLaunchBuilder::task_launch(const StartOrder& orde
                           .cpus = resources.cpus,
                           .memory = resources.memory,
                           .shm_size = resources.shm_size,
+                          .peers = plan.peers,
                           .ends_gang = plan.ends_gang,
                           .is_host_only = plan.is_host_only};
   for (const auto& [name, value] : task.device_edits.env) task.env.insert({name, value});

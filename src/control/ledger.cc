@@ -124,9 +124,10 @@ std::vector<engine::AttemptLaunch> Ledger::open_attempts() const {
                                  .user = record.user,
                                  .image = record.spec.image,
                                  .has_terminal = record.has_terminal,
+                                 .is_live = record.spec.elastic == model::Elastic::kLive,
                                  .may_begin_again = may_begin_again(record, attempt)};
     for (const api::TaskStatus& task : attempt.tasks) {
-      engine::TaskLaunch one{.rank = task.rank};
+      engine::TaskLaunch one{.rank = task.rank, .is_awaited = attempt.started_ms != 0 && task.state == "creating"};
       if (const auto found = record.report_offsets.find(task.rank); found != record.report_offsets.end()) {
         one.report_offset = found->second;
       }
@@ -143,16 +144,14 @@ std::vector<EngineOrder> Ledger::orders_to_repeat(const std::vector<model::Attem
     const auto record = jobs_.find(attempt.job);
     const auto view = core_.find_job(attempt.job);
     if (record == jobs_.end() || !view || !view->placement) continue;
-    orders.push_back(StartOrder{.attempt = attempt,
-                                .placement = *view->placement,
-                                .spec = record->second.spec,
-                                .user = record->second.user,
-                                .has_terminal = record->second.has_terminal});
+    orders.push_back(start_order(record->second, *view->placement));
   }
   for (const auto& [id, record] : jobs_) {
     const bool is_open = !record.attempts.empty() && record.attempts.back().ended_ms == 0;
     if (is_open && record.state == model::JobState::kStopping) {
       orders.push_back(stop_order(record, {id, record.attempts.back().number}));
+    } else if (is_open) {
+      add_resize_orders(record, orders);
     }
   }
   return orders;

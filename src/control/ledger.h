@@ -59,6 +59,19 @@ struct StartOrder {
 struct ReleaseOrder {
   model::AttemptId attempt = {};
 };
+/// More tasks for an attempt that runs: `start` with the whole placement, of which those from `first_rank` on are new.
+struct ExtendOrder {
+  StartOrder start = {};
+  std::uint32_t first_rank = 0;
+  std::uint32_t generation = 0;  ///< Of its members.
+};
+/// The tasks from rank `placement.tasks.size()` on end; `start` with those that go on.
+struct ShrinkOrder {
+  StartOrder start = {};
+  std::uint32_t generation = 0;
+  std::int64_t grace_ms = 0;
+  int signal_first = 0;
+};
 struct StopOrder {
   model::AttemptId attempt = {};
   std::int64_t grace_ms = 0;
@@ -68,7 +81,7 @@ struct PauseOrder {
   model::AttemptId attempt = {};
   bool is_paused = true;  ///< False: it goes on.
 };
-using EngineOrder = std::variant<StartOrder, ReleaseOrder, StopOrder, PauseOrder>;
+using EngineOrder = std::variant<StartOrder, ReleaseOrder, StopOrder, PauseOrder, ExtendOrder, ShrinkOrder>;
 
 /// All that came of one or more changes: to be committed as one, then carried out and told.
 struct Step {
@@ -188,6 +201,10 @@ class Ledger final : private ReplicaJobs {
   void carry_out(const sched::Claim& claim);
   void carry_out(const sched::EndHold& end);
   void carry_out(const sched::Reserve& reserve);
+  void carry_out(const sched::Extend& extend);
+  void carry_out(const sched::Shrink& shrink);
+  StartOrder start_order(const JobRecord& record, model::Placement placement) const;
+  void add_resize_orders(const JobRecord& record, std::vector<EngineOrder>& orders) const;
   Result<void> apply_configured_queues();
   void follow_state(JobRecord& record);
   void note(model::JobId job, std::string kind, std::string text, Json detail = {});
@@ -205,6 +222,8 @@ class Ledger final : private ReplicaJobs {
   void on(const engine::TaskEnded& fact, TimeMs at_ms);
   void on(const engine::AttemptGone& fact, TimeMs at_ms);
   void on(const engine::ReportLines& fact, TimeMs at_ms);
+  void on(const engine::TasksAdded& fact, TimeMs at_ms);
+  void on(const engine::TasksRemoved& fact, TimeMs at_ms);
 
   Result<model::NodeId> find_node(const std::string& name) const;
   api::ReservationStatus status_of(const model::Reservation& reservation) const;

@@ -80,21 +80,27 @@ void Ledger::carry_out(const sched::Place& place) {
   }
   record->attempts.push_back(std::move(attempt));
   record->report_offsets.clear();
+  record->generation = 1;
   record->reason = place.reason;
   if (const auto claimed = claimed_ms_.extract(record->id)) step_.reclaims_ms.push_back(at_ms - claimed.mapped());
   const auto peak = peak_of(*options_.catalogue, core_, record->spec, place.placement);
   record->peak_gflops = peak ? peak->gflops : 0;
   record->peak_kind = chip::denominator_name(peak ? peak->kind : chip::Denominator::Kind::kNominalDense);
   record->account.placed(at_ms);
+  record->account.resized(at_ms, accounted_milli_cards(record->spec, place.placement.tasks.size()));
   follow_state(*record);
   note(record->id, "placed", placed_text(record->attempts.back(), place.reason));
   step_.transaction.attempts.push_back(
       {.id = place.attempt, .is_over = false, .launch_json = model::to_json(place.placement).dump()});
-  step_.orders.push_back(StartOrder{.attempt = place.attempt,
-                                    .placement = place.placement,
-                                    .spec = record->spec,
-                                    .user = record->user,
-                                    .has_terminal = record->has_terminal});
+  step_.orders.push_back(start_order(*record, place.placement));
+}
+
+StartOrder Ledger::start_order(const JobRecord& record, model::Placement placement) const {
+  return {.attempt = {record.id, record.attempts.back().number},
+          .placement = std::move(placement),
+          .spec = record.spec,
+          .user = record.user,
+          .has_terminal = record.has_terminal};
 }
 
 void Ledger::carry_out(const sched::Stop& stop) {

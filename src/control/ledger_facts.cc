@@ -88,7 +88,9 @@ void Ledger::on(const engine::TaskEnded& fact, TimeMs) {
          fmt::format("task {} ended with exit code {} ({}){}{}", fact.task.rank, fact.exit_code, task->exit_class,
                      fact.detail.empty() ? "" : ": ", fact.detail));
   }
-  const bool is_leader = record->spec.launcher == model::Launcher::kMpirun && fact.task.rank == 0;
+  const bool is_led =
+      record->spec.launcher == model::Launcher::kMpirun || record->spec.elastic == model::Elastic::kLive;
+  const bool is_leader = is_led && fact.task.rank == 0;
   // A refusal means that the core has this exit already: recorded before a restart, told again after it.
   const auto done = apply(
       sched::TaskExited{

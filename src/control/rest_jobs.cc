@@ -202,9 +202,11 @@ void Rest::get_job(const CallPtr& call) {
     auto status = ledger.job_status(id);
     if (!status) return call->refuse(status.error());
     for (const api::AttemptStatus& attempt : status->attempts) {
-      for (const api::TaskStatus& task : attempt.tasks) {
-        const auto files = d_.engine.logs({{id, attempt.number}, task.rank});
-        if (files) status->log_paths.insert(status->log_paths.end(), files->paths.begin(), files->paths.end());
+      for (const auto* list : {&attempt.tasks, &attempt.left}) {
+        for (const api::TaskStatus& task : *list) {
+          const auto files = d_.engine.logs({{id, attempt.number}, task.rank});
+          if (files) status->log_paths.insert(status->log_paths.end(), files->paths.begin(), files->paths.end());
+        }
       }
     }
     status->are_files_deleted = are_files_deleted(*status);

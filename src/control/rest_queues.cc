@@ -98,6 +98,8 @@ std::string change_of(const sched::Decision& decision) {
     std::string operator()(const sched::Requeue&) const { return ""; }
     std::string operator()(const sched::Finish&) const { return ""; }
     std::string operator()(const sched::Refuse&) const { return ""; }
+    std::string operator()(const sched::Extend&) const { return "grows"; }
+    std::string operator()(const sched::Shrink&) const { return "shrinks"; }
   };
   return std::visit(Name{}, decision);
 }
@@ -113,6 +115,8 @@ std::pair<model::JobId, std::string> job_and_text(const sched::Decision& decisio
     std::pair<model::JobId, std::string> operator()(const sched::Requeue& d) const { return {d.job, ""}; }
     std::pair<model::JobId, std::string> operator()(const sched::Finish& d) const { return {d.job, d.reason}; }
     std::pair<model::JobId, std::string> operator()(const sched::Refuse& d) const { return {d.job, d.reason}; }
+    std::pair<model::JobId, std::string> operator()(const sched::Extend& d) const { return {d.attempt.job, d.reason}; }
+    std::pair<model::JobId, std::string> operator()(const sched::Shrink& d) const { return {d.attempt.job, d.reason}; }
   };
   return std::visit(Reader{}, decision);
 }

@@ -1,5 +1,6 @@
 #include "control/watchers.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace busbar::control {
@@ -50,12 +51,23 @@ void Watchers::watch_events(std::optional<model::JobId> job, const std::vector<a
 
 std::vector<LogTask> Watchers::log_tasks(model::JobId job, const api::AttemptStatus& attempt) const {
   std::vector<LogTask> tasks;
-  for (const api::TaskStatus& task : attempt.tasks) {
-    const model::TaskId id{.attempt = {job, attempt.number}, .rank = task.rank};
-    tasks.push_back({.rank = task.rank, .attempt = attempt.number, .files = [this, id] { return engine_.logs(id); }});
+  for (const auto* list : {&attempt.tasks, &attempt.left}) {
+    for (const api::TaskStatus& task : *list) {
+      const model::TaskId id{.attempt = {job, attempt.number}, .rank = task.rank};
+      tasks.push_back({.rank = task.rank, .attempt = attempt.number, .files = [this, id] { return engine_.logs(id); }});
+    }
   }
   return tasks;
 }
+
+namespace {
+
+/// Ranks that were given at some time.
+std::size_t tasks_so_far(const api::AttemptStatus& attempt) {
+  return attempt.tasks.size() + attempt.left.size();
+}
+
+}  // namespace
 
 void Watchers::stream_logs(const api::JobStatus& now, LogStreamRequest request, net::SseWriter writer) {
   request.job = now.id;
@@ -65,27 +77,36 @@ void Watchers::stream_logs(const api::JobStatus& now, LogStreamRequest request, 
   if (model::is_terminal(now.state)) request.end = end_of(now);
   if (!request.end) {
     const std::lock_guard lock(mutex_);
-    followed_attempts_[now.id] = now.attempt;
+    followed_[now.id] = {.attempt = now.attempt, .tasks = now.attempts.empty() ? 0 : tasks_so_far(now.attempts.back())};
   }
   logs_.stream(std::move(request), std::move(writer));
 }
 
 void Watchers::on_job(const api::JobStatus& status) {
-  bool is_new_attempt = false;
+  std::vector<LogTask> added;
   bool is_followed = false;
   {
     const std::lock_guard lock(mutex_);
     const auto [begin, end] = jobs_.equal_range(status.id);
     for (auto it = begin; it != end;) it = send_job(it->second, status) ? std::next(it) : jobs_.erase(it);
-    if (const auto found = followed_attempts_.find(status.id); found != followed_attempts_.end()) {
+    if (const auto found = followed_.find(status.id); found != followed_.end()) {
       is_followed = true;
-      is_new_attempt = status.attempt > found->second;
-      found->second = status.attempt;
-      if (model::is_terminal(status.state)) followed_attempts_.erase(found);
+      added = tasks_to_follow(status, found->second);
+      if (model::is_terminal(status.state)) followed_.erase(found);
     }
   }
-  if (is_new_attempt) logs_.add_tasks(status.id, log_tasks(status.id, status.attempts.back()));
+  if (!added.empty()) logs_.add_tasks(status.id, std::move(added));
   if (is_followed && model::is_terminal(status.state)) logs_.job_over(status.id, end_of(status));
+}
+
+// Those of a new attempt, or that a live gang got. A rank that is given again goes on writing to the same log.
+std::vector<LogTask> Watchers::tasks_to_follow(const api::JobStatus& status, Followed& followed) const {
+  if (status.attempts.empty()) return {};
+  if (status.attempt > followed.attempt) followed = {.attempt = status.attempt};
+  std::vector<LogTask> tasks = log_tasks(status.id, status.attempts.back());
+  std::erase_if(tasks, [&](const LogTask& task) { return task.rank < followed.tasks; });
+  followed.tasks = std::max(followed.tasks, tasks_so_far(status.attempts.back()));
+  return tasks;
 }
 
 void Watchers::on_event(const store::EventRow& row) {

@@ -41,7 +41,13 @@ class Watchers final : public ChangeListener {
     std::optional<model::JobId> job = {};
     net::SseWriter writer;
   };
+  /// What the log streams know of: the last attempt, and the most tasks that it has had.
+  struct Followed {
+    std::uint32_t attempt = 0;
+    std::size_t tasks = 0;
+  };
   std::vector<LogTask> log_tasks(model::JobId job, const api::AttemptStatus& attempt) const;
+  std::vector<LogTask> tasks_to_follow(const api::JobStatus& status, Followed& followed) const;
 
   engine::Engine& engine_;
   LogStreamer& logs_;
@@ -52,7 +58,7 @@ class Watchers final : public ChangeListener {
   std::string routes_;  ///< The table as it is sent; empty before the first.
   std::vector<net::SseWriter> route_watchers_;
   route::Loads loads_;
-  std::map<model::JobId, std::uint32_t> followed_attempts_;  ///< The last attempt that the log streams know of.
+  std::map<model::JobId, Followed> followed_;
 };
 
 api::EventStatus to_event_status(const store::EventRow& row);

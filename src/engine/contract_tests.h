@@ -441,3 +441,5 @@ TEST_P(EngineContract, KeepsTheFilesOfWhatIsGoneUntilTheyAreForgotten) {
 }
 
 }  // namespace busbar::engine
+
+#include "engine/contract_tests_live.h"  // Of the same suite.

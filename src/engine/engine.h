@@ -56,8 +56,13 @@ struct TaskLaunch {
   Bytes memory = {};    ///< 0: no limit.
   Bytes shm_size = {};  ///< 0: 64 MiB.
   std::vector<SecretFile> secrets = {};
+  /// Names of tasks of the gang, also of those that it may get later, that must lead to this machine.
+  std::vector<std::string> peers = {};
   bool ends_gang = false;
   bool is_host_only = false;
+  /// For adopt: added to a gang that runs, and the server's record does not say that it was started. What there is of
+  /// it is removed unless it runs, and extend() follows.
+  bool is_awaited = false;
   /// For adopt: up to where the server's own record has taken report.jsonl; lines after it are delivered (again).
   std::uint64_t report_offset = 0;
 };
@@ -69,10 +74,29 @@ struct AttemptLaunch {
   std::string user = {};
   std::string image = "host";
   bool has_terminal = false;  ///< dev shells: each task gets a tty.
+  bool is_live = false;       ///< Tasks may come and go: extend() and shrink().
   /// For adopt: the server's record has no GangCreated of it, so no user code can have run yet.
   bool may_begin_again = false;
   std::uint16_t service_port = 0;  ///< Where task 0 of a service's replica listens; 0: no replica.
   std::vector<TaskLaunch> tasks = {};
+};
+
+/// Tasks that a gang which runs gets beside those that it has. They start as soon as they are made: no barrier.
+struct Extension {
+  model::AttemptId attempt = {};
+  std::vector<TaskLaunch> tasks = {};  ///< With the ranks after those that it has.
+  /// Also written anew, each at once, below /run/busbar of all tasks.
+  std::map<std::string, std::string> files = {};
+};
+
+/// The tasks of a gang from rank `kept` on are to end as by stop(), the others go on.
+struct Reduction {
+  model::AttemptId attempt = {};
+  std::uint32_t kept = 0;
+  std::int64_t grace_ms = 0;
+  int signal_first = 0;  ///< 0: none.
+  /// Written anew, each at once, below /run/busbar of all tasks.
+  std::map<std::string, std::string> files = {};
 };
 
 // Facts: what the engine saw. Delivered in order for one attempt.
@@ -98,6 +122,16 @@ struct TaskEnded {
   std::int32_t exit_code = 0;  ///< 128 + signal for signals.
   std::string detail = {};     ///< "killed by the kernel: over its memory limit of 2GiB", "runc create: ...".
 };
+/// Of an Extension: user code runs in all tasks below this rank.
+struct TasksAdded {
+  model::AttemptId attempt = {};
+  std::uint32_t tasks = 0;
+};
+/// Of a Reduction: nothing is left of the tasks from this rank on but their logs. Their ends were told before.
+struct TasksRemoved {
+  model::AttemptId attempt = {};
+  std::uint32_t kept = 0;
+};
 /// Nothing is left of the attempt but its logs: containers, mounts, cgroups and ports are gone.
 struct AttemptGone {
   model::AttemptId attempt = {};
@@ -112,7 +146,9 @@ struct ReportLines {
 };
 struct Fact {
   TimeMs time_ms = 0;
-  std::variant<NodeObserved, ImageReady, GangCreated, GangReleased, TaskEnded, AttemptGone, ReportLines> body;
+  std::variant<NodeObserved, ImageReady, GangCreated, GangReleased, TaskEnded, AttemptGone, ReportLines, TasksAdded,
+               TasksRemoved>
+      body;
 };
 /// Called from the engine's threads, one at a time.
 using FactSink = std::function<void(Fact)>;
@@ -193,6 +229,14 @@ class Engine {
   /// Ends the attempt: `signal_first` (0: none) then SIGTERM to every task, SIGKILL after the grace -> TaskEnded for
   /// each, AttemptGone. Idempotent; a shorter grace takes effect.
   virtual Result<void> stop(model::AttemptId attempt, std::int64_t grace_ms, int signal_first) = 0;
+  /// Makes and starts more tasks of an attempt that runs -> TasksAdded, or TaskEnded(kInfrastructure) of those that
+  /// could not be made. Idempotent: tasks that are there are left alone. kNotFound for an attempt that is unknown or
+  /// gone.
+  virtual Result<void> extend(Extension extension) = 0;
+  /// Ends the last tasks of an attempt that runs -> TaskEnded(kCancelled) for each, TasksRemoved. If the attempt ends
+  /// as a whole meanwhile, AttemptGone may stand for both. Idempotent; a shorter grace takes effect. kNotFound as
+  /// above.
+  virtual Result<void> shrink(const Reduction& reduction) = 0;
   virtual Result<void> signal(model::TaskId task, int number) = 0;
   virtual Result<void> pause(model::AttemptId attempt) = 0;
   virtual Result<void> resume(model::AttemptId attempt) = 0;

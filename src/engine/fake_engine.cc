@@ -127,16 +127,21 @@ Result<std::vector<model::AttemptId>> FakeEngine::adopt(const std::vector<Attemp
     };
     std::erase_if(state.attempts, [&](const auto& entry) { return !is_active(entry.first) && !entry.second.is_gone; });
     for (const AttemptLaunch& launch : active) {
-      const FakeMachine::Attempt* known = state.find_locked(launch.id);
+      FakeMachine::Attempt* known = state.find_locked(launch.id);
       if (launch.may_begin_again && (known == nullptr || (!known->is_created && !known->is_gone))) {
         state.attempts.erase(launch.id);
         not_begun.push_back(launch.id);
         continue;
       }
       if (known != nullptr) {
+        for (const TaskLaunch& task : launch.tasks) {
+          // Awaited though its rank was given up: the server has heard of that.
+          if (task.is_awaited && task.rank >= known->tasks.size()) state.drop_former_locked(*known, task.rank);
+        }
         for (const Fact& fact : known->history) {
           const auto* report = std::get_if<ReportLines>(&fact.body);
-          if (report != nullptr && report->offset <= launch.tasks.at(report->task.rank).report_offset) {
+          if (report != nullptr && (report->task.rank >= launch.tasks.size() ||
+                                    report->offset <= launch.tasks[report->task.rank].report_offset)) {
             continue;
           }
           state.enqueue_locked([fact](const FactSink& to) { to(fact); });
@@ -202,24 +207,60 @@ Result<void> FakeEngine::stop(model::AttemptId attempt, std::int64_t grace_ms, i
     return unknown(attempt);
   }
   for (std::uint32_t rank = 0; rank < found->tasks.size(); ++rank) {
-    FakeMachine::Task& task = found->tasks[rank];
-    if (task.has_ended) {
+    state.stop_task_locked(*found, rank, grace_ms, signal_first);
+  }
+  return {};
+}
+
+Result<void> FakeEngine::extend(Extension extension) {
+  FakeMachine::State& state = *machine_->state_;
+  const std::lock_guard lock(state.mutex);
+  FakeMachine::Attempt* found = state.find_locked(extension.attempt);
+  if (found == nullptr || found->is_gone) {
+    return unknown(extension.attempt);
+  }
+  const auto first = static_cast<std::uint32_t>(found->tasks.size());
+  for (TaskLaunch& task : extension.tasks) {
+    if (task.rank != found->tasks.size()) {
       continue;
     }
-    const model::TaskId id{attempt, rank};
-    if (signal_first != 0) {
-      state.signals.emplace_back(id, signal_first);
+    found->launch.tasks.push_back(task);
+    found->tasks.push_back({.launch = std::move(task)});
+  }
+  if (!found->is_released || found->tasks.size() == first) {
+    return {};
+  }
+  state.drop_former_locked(*found, first);
+  for (FakeMachine::Task& task : found->tasks) {
+    for (const auto& [name, content] : extension.files) task.launch.files[name] = content;
+  }
+  state.emit_locked(found,
+                    TasksAdded{.attempt = extension.attempt, .tasks = static_cast<std::uint32_t>(found->tasks.size())});
+  for (std::size_t rank = first; state.options.runs_by_itself && rank < found->tasks.size(); ++rank) {
+    state.run_locked(*found, static_cast<std::uint32_t>(rank));
+  }
+  return {};
+}
+
+Result<void> FakeEngine::shrink(const Reduction& reduction) {
+  FakeMachine::State& state = *machine_->state_;
+  const std::lock_guard lock(state.mutex);
+  FakeMachine::Attempt* found = state.find_locked(reduction.attempt);
+  if (found == nullptr || found->is_gone) {
+    return unknown(reduction.attempt);
+  }
+  for (FakeMachine::Task& task : found->tasks) {
+    for (const auto& [name, content] : reduction.files) task.launch.files[name] = content;
+  }
+  for (std::uint32_t rank = reduction.kept; rank < found->tasks.size(); ++rank) {
+    state.stop_task_locked(*found, rank, reduction.grace_ms, reduction.signal_first);
+  }
+  if (!found->is_gone) {
+    while (found->tasks.size() > reduction.kept) {
+      found->tasks.pop_back();
+      found->launch.tasks.pop_back();
     }
-    state.signals.emplace_back(id, SIGTERM);
-    const bool is_killed = task.ignores_sigterm || grace_ms == 0;
-    if (is_killed) {
-      state.signals.emplace_back(id, SIGKILL);
-    }
-    state.end_locked(*found, rank,
-                     {.task = id,
-                      .exit_class = model::ExitClass::kCancelled,
-                      .exit_code = 128 + (is_killed ? SIGKILL : SIGTERM),
-                      .detail = "stopped"});
+    state.emit_locked(found, TasksRemoved{.attempt = reduction.attempt, .kept = reduction.kept});
   }
   return {};
 }

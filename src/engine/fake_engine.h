@@ -27,6 +27,8 @@ struct FakeMachineOptions {
 /// The machine below a FakeEngine: attempts in memory, no process. It outlives engines, as containers outlive a
 /// server: make a second FakeEngine on the same machine and adopt() to play a crash and restart. Thread-safe.
 ///
+/// What a task tells that is told to leave, or that joins, is told at once.
+///
 /// What tasks do is read from their argv: `/bin/sh -c SCRIPT` with the commands `exit N`, `echo TEXT [>> FILE]`,
 /// `sleep N` (runs until stopped), `trap '' TERM` (ignores SIGTERM) joined by `;`, or `sleep N`, `true`, `false`
 /// directly. Anything else runs until it is stopped or `end_task` is called. So one contract test suite runs on the
@@ -89,6 +91,8 @@ class FakeEngine final : public Engine {
   Result<void> start(AttemptLaunch launch) override;
   Result<void> release(model::AttemptId attempt) override;
   Result<void> stop(model::AttemptId attempt, std::int64_t grace_ms, int signal_first) override;
+  Result<void> extend(Extension extension) override;
+  Result<void> shrink(const Reduction& reduction) override;
   Result<void> signal(model::TaskId task, int number) override;
   Result<void> pause(model::AttemptId attempt) override;
   Result<void> resume(model::AttemptId attempt) override;

@@ -180,6 +180,38 @@ void FakeMachine::State::end_locked(Attempt& attempt, std::uint32_t rank, TaskEn
   }
 }
 
+void FakeMachine::State::stop_task_locked(Attempt& attempt, std::uint32_t rank, std::int64_t grace_ms,
+                                          int signal_first) {
+  const Task& task = attempt.tasks[rank];
+  if (task.has_ended) {
+    return;
+  }
+  const model::TaskId id{attempt.launch.id, rank};
+  if (signal_first != 0) {
+    signals.emplace_back(id, signal_first);
+  }
+  signals.emplace_back(id, SIGTERM);
+  const bool is_killed = task.ignores_sigterm || grace_ms == 0;
+  if (is_killed) {
+    signals.emplace_back(id, SIGKILL);
+  }
+  end_locked(attempt, rank,
+             {.task = id,
+              .exit_class = model::ExitClass::kCancelled,
+              .exit_code = 128 + (is_killed ? SIGKILL : SIGTERM),
+              .detail = "stopped"});
+}
+
+void FakeMachine::State::drop_former_locked(Attempt& attempt, std::uint32_t first) {
+  std::erase_if(attempt.history, [&](const Fact& fact) {
+    const auto* ended = std::get_if<TaskEnded>(&fact.body);
+    const auto* report = std::get_if<ReportLines>(&fact.body);
+    const auto* added = std::get_if<TasksAdded>(&fact.body);
+    return (ended != nullptr && ended->task.rank >= first) || (report != nullptr && report->task.rank >= first) ||
+           (added != nullptr && added->tasks > first) || std::holds_alternative<TasksRemoved>(fact.body);
+  });
+}
+
 void FakeMachine::State::report_locked(Attempt& attempt, std::uint32_t rank, std::vector<std::string> lines) {
   Task& task = attempt.tasks[rank];
   for (const std::string& line : lines) {

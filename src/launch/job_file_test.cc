@@ -118,7 +118,7 @@ TEST(JobFile, ReadsWhereTheGangMayGo) {
 
 TEST(JobFile, JsonOfASpecIsAJobFileOfTheSameSpec) {
   for (const char* text :
-       {"run: echo",
+       {"run: echo", "run: x\nnodes: 1..8\nelastic: live",
         "run: x\nnodes: 2,4,8\nmax_tasks_per_node: 2\nlabels: {a: b}\navoid: [name:x, label:a=b]\n"
         "resources: {accelerators: '8@bf16'}",
         "type: dev", "run: x\nresources: {accelerators: 'H100:0.5'}\nports: [http, 80]\narray: [5]",

@@ -57,8 +57,14 @@ std::map<std::string, std::string> task_files(const LaunchInput& input, const Ga
 
 }  // namespace
 
+Result<std::string> members_text(const LaunchInput& input) {
+  TRY_ASSIGN(const GangShape shape, internal::shape_of(input));
+  return internal::members_json(input, shape);
+}
+
 Result<std::vector<TaskPlan>> plan_launch(const LaunchInput& input) {
   TRY_ASSIGN(const GangShape shape, internal::shape_of(input));
+  const bool is_live = input.spec.elastic == model::Elastic::kLive;
   std::vector<TaskPlan> plans;
   for (std::uint32_t rank = 0; rank < shape.nodes.size(); ++rank) {
     const bool is_mpi = input.spec.launcher == Launcher::kMpirun;
@@ -67,8 +73,12 @@ Result<std::vector<TaskPlan>> plan_launch(const LaunchInput& input) {
                   .argv = {"/bin/sh", "/run/busbar/launch.sh"},
                   .workdir = input.spec.workdir,
                   .files = task_files(input, shape, rank),
-                  .ends_gang = is_mpi && rank == 0,
+                  .ends_gang = (is_mpi || is_live) && rank == 0,
                   .is_host_only = is_mpi && rank > 0};
+    if (is_live) {
+      plan.files[kMembersFile] = internal::members_json(input, shape);
+      plan.peers = internal::possible_hostnames(input);
+    }
     TRY_ASSIGN(plan.env, internal::task_environment(input, shape, rank));
     plans.push_back(std::move(plan));
   }

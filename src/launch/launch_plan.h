@@ -38,6 +38,8 @@ struct LaunchInput {
   ImageFacts image = {};
   std::string user = {};
   std::string api_url = {};
+  /// Of a live gang: how often its tasks have changed in this attempt, from 1.
+  std::uint32_t generation = 1;
   /// Nothing is leased for a dry run: ports may be 0 and are shown as such.
   bool is_preview = false;
 };
@@ -51,7 +53,9 @@ struct TaskPlan {
   std::string workdir = {};
   /// Files to place below /run/busbar: name -> content (hostfile, run script).
   std::map<std::string, std::string> files = {};
-  bool ends_gang = false;     ///< When this task exits the gang is done (mpirun's leader).
+  /// Of a live gang: the names of all tasks that it may ever have, which each of them must find.
+  std::vector<std::string> peers = {};
+  bool ends_gang = false;     ///< When this task exits the gang is done: mpirun's leader, and that of a live gang.
   bool is_host_only = false;  ///< Waits for work from the leader (mpirun's other tasks); its exit means nothing.
 };
 
@@ -59,6 +63,11 @@ struct TaskPlan {
 /// For `direct` the run text is started once per process inside the task by a small supervisor script.
 /// Pure. kInvalidArgument if placement and spec do not belong together.
 Result<std::vector<TaskPlan>> plan_launch(const LaunchInput& input);
+
+/// Of a live gang, in each task's /run/busbar: who belongs to it now. Written anew whenever that changes.
+inline constexpr const char* kMembersFile = "members.json";
+/// Its content: attempt, generation, members (rank, hostname, address). Errors as above.
+Result<std::string> members_text(const LaunchInput& input);
 
 /// The members that an array job stands for, in index order; a job that is no array gives itself.
 std::vector<model::JobSpec> expand_array(const model::JobSpec& spec);

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
+
 namespace busbar::launch {
 namespace {
 
@@ -69,6 +71,34 @@ TEST(LaunchPlan, TorchrunGetsPetVariablesAndNoRank) {
   for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "PET_REDIRECTS", "SLURM_JOB_ID"}) {
     EXPECT_EQ(env.count(name), 0u) << name;
   }
+}
+
+TEST(LaunchPlan, LiveTorchrunTakesTasksInAndLetsThemGo) {
+  Gang gang(Launcher::kTorchrun);
+  gang.spec.min_nodes = 1;
+  gang.spec.max_nodes = 3;
+  gang.spec.elastic = model::Elastic::kLive;
+  const auto plans = gang.plan();
+  ASSERT_TRUE(plans) << plans.error().to_string();
+  const Environment& env = (*plans)[1].env;
+  EXPECT_EQ(env.at("PET_NNODES"), "1:3");
+  EXPECT_EQ(env.at("PET_RDZV_BACKEND"), "c10d");
+  EXPECT_EQ(env.at("PET_RDZV_ENDPOINT"), "10.0.0.1:29500");
+  EXPECT_EQ(env.at("PET_RDZV_ID"), "busbar-17.2");
+  EXPECT_TRUE(env.at("PET_RDZV_CONF").starts_with("is_host=0,"));
+  EXPECT_TRUE((*plans)[0].env.at("PET_RDZV_CONF").starts_with("is_host=1,")) << "task 0 keeps what they meet at";
+  EXPECT_EQ(env.count("PET_NODE_RANK") + env.count("MASTER_ADDR"), 0u);
+  EXPECT_EQ(env.at("BUSBAR_MEMBERS"), "/run/busbar/members.json");
+  EXPECT_TRUE((*plans)[0].ends_gang);
+  EXPECT_FALSE((*plans)[1].ends_gang);
+  EXPECT_EQ((*plans)[1].peers, (std::vector<std::string>{"train-x-17-0", "train-x-17-1", "train-x-17-2"}));
+  const auto members = parse_json((*plans)[1].files.at("members.json"));
+  ASSERT_TRUE(members);
+  EXPECT_EQ((*members)["attempt"].as_string(), "17.2");
+  EXPECT_EQ((*members)["generation"].as_int(), 1);
+  ASSERT_EQ((*members)["members"].items().size(), 2u);
+  EXPECT_EQ((*members)["members"].items()[1]["hostname"].as_string(), "train-x-17-1");
+  EXPECT_EQ((*members)["members"].items()[1]["address"].as_string(), "10.0.0.2");
 }
 
 TEST(LaunchPlan, BrokenTorchrunGetsRedirectsToALocalRankThatDoesNotExist) {

@@ -17,6 +17,11 @@ namespace busbar::model {
 
 enum class JobType { kJob, kService, kDev };
 enum class Launcher { kTorchrun, kDirect, kMpirun, kNone };
+/// How a gang of changing size gets to another one.
+enum class Elastic {
+  kRestart,  ///< It is stopped, and goes on from its checkpoint with another number of tasks.
+  kLive,     ///< Tasks come and go while it runs: its framework takes them in and lets them go.
+};
 
 /// `restart.on`: why an attempt ended, as far as restarting goes.
 enum class ExitClass {
@@ -115,6 +120,7 @@ struct JobSpec {
   std::uint32_t max_nodes = 1;
   /// Gang sizes that the job accepts, ascending, the first `min_nodes`, the last `max_nodes`; empty: all between.
   std::vector<std::uint32_t> sizes = {};
+  Elastic elastic = Elastic::kRestart;
   std::uint32_t max_tasks_per_node = 0;  ///< Tasks of the job that may share a node; 0: no bound.
   std::uint32_t procs_per_node = 0;      ///< 0: one per whole card, at least 1.
   Resources resources = {};
@@ -152,12 +158,14 @@ enum class JobState { kQueued, kBlocked, kStarting, kRunning, kStopping, kSuccee
 
 std::string_view job_type_name(JobType type);
 std::string_view launcher_name(Launcher launcher);
+std::string_view elastic_name(Elastic elastic);
 std::string_view exit_class_name(ExitClass exit_class);
 std::string_view job_state_name(JobState state);
 std::optional<JobState> job_state_from_name(std::string_view name);
 std::optional<ExitClass> exit_class_from_name(std::string_view name);
 std::optional<JobType> job_type_from_name(std::string_view name);
 std::optional<Launcher> launcher_from_name(std::string_view name);
+std::optional<Elastic> elastic_from_name(std::string_view name);
 constexpr bool is_terminal(JobState state) {
   return state == JobState::kSucceeded || state == JobState::kFailed || state == JobState::kCancelled;
 }

@@ -332,6 +332,9 @@ Json to_json(const JobSpec& spec) {
   } else {
     json.set("nodes", format_gang_sizes({spec.min_nodes, spec.max_nodes, spec.sizes}));
   }
+  if (spec.elastic == Elastic::kLive) {
+    json.set("elastic", elastic_name(spec.elastic));
+  }
   set_number(json, "max_tasks_per_node", spec.max_tasks_per_node);
   set_number(json, "procs_per_node", spec.procs_per_node);
   if (spec.resources != Resources{}) {
@@ -360,6 +363,7 @@ Result<JobSpec> job_spec_from_json(const Json& json) {
   spec.min_nodes = nodes.min_nodes;
   spec.max_nodes = nodes.max_nodes;
   spec.sizes = nodes.sizes;
+  spec.elastic = reader.named("elastic", spec.elastic, elastic_from_name);
   spec.max_tasks_per_node = static_cast<std::uint32_t>(reader.integer("max_tasks_per_node", 0, kMaxU32, 0));
   spec.procs_per_node = static_cast<std::uint32_t>(reader.integer("procs_per_node", 0, kMaxU32, 0));
   spec.resources = reader.nested<Resources>("resources", {}, resources_from_json);

@@ -19,6 +19,7 @@ constexpr std::array kJobTypes = {Named<JobType>{JobType::kJob, "job"}, Named<Jo
 constexpr std::array kLaunchers = {
     Named<Launcher>{Launcher::kTorchrun, "torchrun"}, Named<Launcher>{Launcher::kDirect, "direct"},
     Named<Launcher>{Launcher::kMpirun, "mpirun"}, Named<Launcher>{Launcher::kNone, "none"}};
+constexpr std::array kElastics = {Named<Elastic>{Elastic::kRestart, "restart"}, Named<Elastic>{Elastic::kLive, "live"}};
 constexpr std::array kExitClasses = {Named<ExitClass>{ExitClass::kSuccess, "success"},
                                      Named<ExitClass>{ExitClass::kUser, "user"},
                                      Named<ExitClass>{ExitClass::kOutOfMemory, "oom"},
@@ -70,6 +71,12 @@ std::string_view launcher_name(Launcher launcher) {
 }
 std::optional<Launcher> launcher_from_name(std::string_view name) {
   return value_of(kLaunchers, name);
+}
+std::string_view elastic_name(Elastic elastic) {
+  return name_of(kElastics, elastic);
+}
+std::optional<Elastic> elastic_from_name(std::string_view name) {
+  return value_of(kElastics, name);
 }
 std::string_view exit_class_name(ExitClass exit_class) {
   return name_of(kExitClasses, exit_class);

@@ -31,6 +31,8 @@ TEST(Names, UnknownNamesAreNullopt) {
   EXPECT_FALSE(job_state_from_name("sleeping"));
   EXPECT_FALSE(exit_class_from_name(""));
   EXPECT_FALSE(launcher_from_name("Torchrun"));
+  EXPECT_EQ(elastic_from_name(elastic_name(Elastic::kLive)), Elastic::kLive);
+  EXPECT_FALSE(elastic_from_name("Live"));
   EXPECT_FALSE(job_type_from_name("task"));
   EXPECT_FALSE(node_state_from_name("gone"));
   EXPECT_FALSE(card_health_from_name("ok"));

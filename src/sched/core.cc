@@ -93,6 +93,7 @@ std::optional<JobView> Core::find_job(model::JobId id) const {
                                                                     .slips = record->booking->slips})
                                             : std::nullopt,
                  .stop = record->stop,
+                 .staying = record->staying,
                  .yields = record->yields};
 }
 

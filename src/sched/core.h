@@ -32,6 +32,7 @@ struct JobView {
   std::vector<model::NodeId> excluded = {};  ///< Nodes that failed it.
   std::optional<Reserve> promise = {};       ///< When and where it starts at the latest.
   std::optional<StopReason> stop = {};       ///< Why the attempt is being stopped.
+  std::uint32_t staying = 0;                 ///< While its other tasks are being stopped: how many go on; else 0.
   bool yields = false;                       ///< It makes room for jobs that are promised a start: Place::yields.
 };
 

@@ -52,6 +52,8 @@ struct JobRequest {
   std::vector<std::pair<std::string, std::string>> labels = {};
   /// Tags of jobs never to share a node with, nor they with this one: "label:KEY=VALUE", "name:NAME", "group:ARRAY".
   std::vector<std::string> avoid = {};
+  /// Takes tasks in and lets the last ones go while it runs: a resize of it is no stop. Task 0 leads: it ends the gang.
+  bool is_live = false;
   friend bool operator==(const JobRequest&, const JobRequest&) = default;
 };
 
@@ -103,6 +105,12 @@ struct GangGone {
   model::AttemptId attempt = {};
   friend bool operator==(const GangGone&, const GangGone&) = default;
 };
+/// The engine confirms that nothing is left of the tasks that a Shrink stopped: their cards are free now.
+struct TasksGone {
+  model::AttemptId attempt = {};
+  std::uint32_t kept = 0;  ///< How many tasks go on, as the Shrink said.
+  friend bool operator==(const TasksGone&, const TasksGone&) = default;
+};
 struct CheckpointReached {
   model::AttemptId attempt = {};
   friend bool operator==(const CheckpointReached&, const CheckpointReached&) = default;
@@ -135,7 +143,7 @@ struct PolicyChanged {
 
 using EventBody = std::variant<NodeJoined, NodeStateChanged, CardHealthChanged, JobSubmitted, JobCancelled, GangReady,
                                GangStarted, TaskExited, GangGone, CheckpointReached, QueueChanged, Tick,
-                               ReservationMade, ReservationCancelled, PolicyChanged>;
+                               ReservationMade, ReservationCancelled, PolicyChanged, TasksGone>;
 
 /// `actor` (user or "engine", "server") and `request_id` are for the record; they change no decision.
 struct Event {
@@ -237,6 +245,22 @@ struct Reserve {
   friend bool operator==(const Reserve&, const Reserve&) = default;
 };
 
-using Decision = std::variant<Place, Stop, Requeue, Finish, Refuse, Block, Claim, EndHold, Reserve>;
+/// A live gang that runs gets more tasks: these, with the ranks after those it has, which stay as they are.
+struct Extend {
+  model::AttemptId attempt = {};
+  model::Placement added = {};
+  std::string reason = {};
+  friend bool operator==(const Extend&, const Extend&) = default;
+};
+
+/// A live gang goes on with its first `kept` tasks: the others are stopped (with its grace); TasksGone must follow.
+struct Shrink {
+  model::AttemptId attempt = {};
+  std::uint32_t kept = 0;
+  std::string reason = {};  ///< For whom and why.
+  friend bool operator==(const Shrink&, const Shrink&) = default;
+};
+
+using Decision = std::variant<Place, Stop, Requeue, Finish, Refuse, Block, Claim, EndHold, Reserve, Extend, Shrink>;
 
 }  // namespace busbar::sched

@@ -116,6 +116,12 @@ std::string decision_text(const Decision& decision) {
     std::string operator()(const Reserve& d) const {
       return fmt::format("reserve {} nodes for {}", d.nodes.size(), d.job.value);
     }
+    std::string operator()(const Extend& d) const {
+      return fmt::format("extend {} by {} tasks", d.attempt.to_string(), d.added.tasks.size());
+    }
+    std::string operator()(const Shrink& d) const {
+      return fmt::format("shrink {} to {} tasks", d.attempt.to_string(), d.kept);
+    }
   };
   return std::visit(Writer{}, decision);
 }

@@ -131,10 +131,11 @@ std::string read_testdata(const std::string& name) {
 }
 
 // Written by the builds before the tree of queues; before promises, windows and held cards; before jobs that yield and
-// packing; before gangs that grow.
+// packing; before gangs that grow; before those that do so live.
 TEST(Journal, TakesTheStepsOfOlderFormatsAsTheyWereRecorded) {
-  for (const char* name : {"journal_format_1.bbj", "journal_format_1_long.bbj", "journal_format_2.bbj",
-                           "journal_format_3.bbj", "journal_format_3_snapshot.bbj", "journal_format_5.bbj"}) {
+  for (const char* name :
+       {"journal_format_1.bbj", "journal_format_1_long.bbj", "journal_format_2.bbj", "journal_format_3.bbj",
+        "journal_format_3_snapshot.bbj", "journal_format_5.bbj", "journal_format_6.bbj"}) {
     SCOPED_TRACE(name);
     const auto report = replay_journal(read_testdata(name));
     ASSERT_TRUE(report.has_value()) << report.error().to_string();

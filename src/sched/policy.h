@@ -39,6 +39,10 @@ struct Policy {
   /// What a restart is reckoned to cost a job beside the work since its last checkpoint, when it is asked whether a
   /// stop for its own good pays.
   std::int64_t restart_cost_ms = 60'000;
+  /// What a live gang is reckoned to lose when tasks come or go: those that go on meet anew.
+  std::int64_t live_resize_cost_ms = 5'000;
+  /// A live gang grows at most once in this time, and not so soon after it gave up tasks.
+  std::int64_t live_resize_interval_ms = 60'000;
   Order order = Order::kAge;
   /// kLearned: how many times as urgent another must be to stop one that runs, since a stop costs work and a restart.
   std::uint32_t learned_favour = 4;

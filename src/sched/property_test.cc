@@ -27,6 +27,8 @@ Policy policy_of(std::uint64_t seed) {
   if (seed % 2 == 0) return {};
   return {.eviction_interval_ms = 1'000,
           .restart_cost_ms = 0,
+          .live_resize_cost_ms = 0,
+          .live_resize_interval_ms = 100,
           .order = seed % 4 == 1 ? Order::kLearned : Order::kAge,
           .max_moves_per_hour = 5};
 }
@@ -234,7 +236,7 @@ void check_start(const Core& core, const Place& place) {
 TEST(RandomStream, ReachesEveryKindOfDecision) {
   std::map<std::size_t, int> seen;
   std::map<StopReason, int> stops;
-  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     Player run(seed);
     for (int i = 0; i < kEvents; ++i) {
       for (const Decision& decision : run.step()) {
@@ -251,15 +253,36 @@ TEST(RandomStream, ReachesEveryKindOfDecision) {
   }
 }
 
+// Those that it has stay as they are, and the new ones are on nodes and cards in order, within the quota.
+void check_extension(const Core& before, const Core& core, const Extend& extend) {
+  const JobView had = *before.find_job(extend.attempt.job);
+  const JobView has = *core.find_job(extend.attempt.job);
+  RC_ASSERT(has.attempt == extend.attempt);
+  RC_ASSERT(has.request.is_live);
+  check_quota(core, has);
+  for (const model::TaskPlacement& task : extend.added.tasks) {
+    const model::Node& node = *core.find_node(task.node);
+    RC_ASSERT(node.state == NodeState::kReady);
+    for (const std::uint16_t card : task.cards) {
+      RC_ASSERT(node.cards[card].health == model::CardHealth::kHealthy);
+    }
+  }
+  if (had.attempt != has.attempt || !had.placement.has_value()) return;
+  RC_ASSERT(had.placement->tasks.size() < has.placement->tasks.size());
+  RC_ASSERT(std::equal(had.placement->tasks.begin(), had.placement->tasks.end(), has.placement->tasks.begin()));
+}
+
 RC_GTEST_PROP(CoreProperty, NeverOverAllocatesAndKeepsGangsQuotasAndLevels, (std::uint64_t seed)) {
   Player run(seed);
   for (int i = 0; i < kEvents; ++i) {
+    const Core before = run.core.fork();
     const auto decisions = run.step();
     check_resources(run.core);
     check_apart(run.core);
     // Places are last in a step, so all of them still hold.
     for (const Decision& decision : decisions) {
       if (const Place* place = std::get_if<Place>(&decision)) check_start(run.core, *place);
+      if (const Extend* extend = std::get_if<Extend>(&decision)) check_extension(before, run.core, *extend);
     }
   }
 }

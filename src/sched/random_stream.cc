@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -76,6 +77,7 @@ JobRequest RandomStream::make_job() {
   if (job.max_nodes > job.min_nodes + 1 && dice_.chance(50)) {
     job.sizes = {job.min_nodes, job.max_nodes};
   }
+  job.is_live = job.max_nodes > job.min_nodes && dice_.chance(80);
   const bool is_spread = dice_.chance(job.min_nodes > 1 ? 60 : 10);
   job.max_tasks_per_node = is_spread ? 1 + static_cast<std::uint32_t>(dice_.roll(2)) : 0;
   job.name = fmt::format("j{}", dice_.roll(5));
@@ -121,6 +123,10 @@ EventBody RandomStream::progress() {
     const model::AttemptId attempt = running.attempt;
     running_.erase(at);
     return GangGone{.attempt = attempt};
+  }
+  if (running.staying > 0 && dice_.chance(40)) {
+    running.exited.resize(running.staying);
+    return TasksGone{.attempt = running.attempt, .kept = std::exchange(running.staying, 0)};
   }
   if (!running.is_ready && dice_.chance(90)) {
     running.is_ready = true;
@@ -171,6 +177,8 @@ EventBody RandomStream::change_policy(const Core& core) {
   policy.learned_favour = static_cast<std::uint32_t>(1 + dice_.roll(4));
   policy.max_moves_per_hour = dice_.chance(50) ? 3 : 0;
   policy.restart_cost_ms = dice_.chance(80) ? 0 : 60'000;
+  policy.live_resize_cost_ms = dice_.chance(80) ? 0 : 5'000;
+  policy.live_resize_interval_ms = dice_.chance(80) ? 100 : 60'000;
   policy.eviction_interval_ms = dice_.chance(50) ? 1'000 : 3'600'000;
   policy.fair_share_half_life_ms = static_cast<std::int64_t>(1 + dice_.roll(4)) * 60'000;
   policy.chip_weights = {{"cpu", 10}, {"a100", static_cast<std::uint32_t>(dice_.roll(3000))}};
@@ -273,6 +281,11 @@ void RandomStream::note(const std::vector<Decision>& decisions) {
     if (const Place* place = std::get_if<Place>(&decision)) {
       running_[place->attempt] = {.attempt = place->attempt,
                                   .exited = std::vector<bool>(place->placement.tasks.size())};
+    } else if (const Extend* extend = std::get_if<Extend>(&decision)) {
+      std::vector<bool>& exited = running_[extend->attempt].exited;
+      exited.resize(exited.size() + extend->added.tasks.size());
+    } else if (const Shrink* shrink = std::get_if<Shrink>(&decision)) {
+      running_[shrink->attempt].staying = shrink->kept;
     } else if (const Stop* stop = std::get_if<Stop>(&decision)) {
       running_[stop->attempt].is_stopping = true;
     }

@@ -38,6 +38,7 @@ class RandomStream {
   struct Running {
     model::AttemptId attempt = {};
     std::vector<bool> exited = {};
+    std::uint32_t staying = 0;  ///< While others leave.
     bool is_ready = false;
     bool is_started = false;
     bool is_stopping = false;

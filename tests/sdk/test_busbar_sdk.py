@@ -132,6 +132,19 @@ class BusbarSdk(unittest.TestCase):
         self.assertEqual(self.run_program(program, BUSBAR_CHECKPOINT_DIR="/ckpt"), "/ckpt\n")
         self.assertEqual(self.run_program(program), "here\n")
 
+    def test_the_members_of_a_live_gang_are_read_anew_each_time(self):
+        path = pathlib.Path(self.folder.name) / "members.json"
+        path.write_text(json.dumps({"generation": 1, "members": [{"rank": 0, "hostname": "a", "address": "1.2.3.4"}]}))
+        program = (
+            "import busbar, json, os\n"
+            "print(busbar.members())\n"
+            "open(os.environ['BUSBAR_MEMBERS'], 'w').write(json.dumps({'members': []}))\n"
+            "print(busbar.members())\n"
+        )
+        output = self.run_program(program, BUSBAR_MEMBERS=str(path))
+        self.assertEqual(output, "[{'rank': 0, 'hostname': 'a', 'address': '1.2.3.4'}]\n[]\n")
+        self.assertEqual(self.run_program("import busbar\nprint(busbar.members())\n"), "[]\n")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -41,7 +41,7 @@ const ObjectTable& table_of<TaskStatus>() {
       field<&TaskStatus::rank>("rank", "Place in the gang's order, from 0."),
       field<&TaskStatus::node>("node", ""),
       field<&TaskStatus::cards>("cards", "Indices on the node."),
-      field<&TaskStatus::state>("state", "creating, created, running or ended."),
+      field<&TaskStatus::state>("state", "creating, created, running, leaving or ended."),
       field<&TaskStatus::exit_code>("exit_code", "128 + signal where a signal ended it."),
       field<&TaskStatus::exit_class>("exit_class", "Why it ended; empty before."),
       field<&TaskStatus::detail>("detail", "")};
@@ -61,7 +61,8 @@ const ObjectTable& table_of<AttemptStatus>() {
       field<&AttemptStatus::exit_class>("exit_class", ""),
       field<&AttemptStatus::reason>("reason", ""),
       field<&AttemptStatus::chip>("chip", "The chip granted; empty without cards."),
-      field<&AttemptStatus::tasks>("tasks", "In rank order.")};
+      field<&AttemptStatus::tasks>("tasks", "In rank order."),
+      optional_field<&AttemptStatus::left>("left", "Of a live gang: tasks that it gave up, in rank order.")};
   static constexpr ObjectTable kTable = {
       .name = "AttemptStatus", .text = "One start of a job. Times are 0 until they are reached.", .fields = kFields};
   return kTable;

@@ -49,6 +49,10 @@ struct FakeMachine::State {
   void release_locked(Attempt& attempt);
   void run_locked(Attempt& attempt, std::uint32_t rank);
   void end_locked(Attempt& attempt, std::uint32_t rank, TaskEnded ended);
+  /// As stop() does with each task.
+  void stop_task_locked(Attempt& attempt, std::uint32_t rank, std::int64_t grace_ms, int signal_first);
+  /// Ranks from `first` on are given to others: what became of the former ones is not told again.
+  void drop_former_locked(Attempt& attempt, std::uint32_t first);
   void report_locked(Attempt& attempt, std::uint32_t rank, std::vector<std::string> lines);
   void print_locked(Task& task, const std::string& text);
 

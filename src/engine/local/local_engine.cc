@@ -61,6 +61,8 @@ class LocalEngine final : public Engine {
   Result<void> start(AttemptLaunch launch) override;
   Result<void> release(model::AttemptId attempt) override;
   Result<void> stop(model::AttemptId attempt, std::int64_t grace_ms, int signal_first) override;
+  Result<void> extend(Extension extension) override;
+  Result<void> shrink(const Reduction& reduction) override;
   Result<void> signal(model::TaskId task, int number) override;
   Result<void> pause(model::AttemptId attempt) override;
   Result<void> resume(model::AttemptId attempt) override;
@@ -341,6 +343,25 @@ Result<void> LocalEngine::stop(model::AttemptId attempt, std::int64_t grace_ms, 
     return unknown(attempt);
   }
   runner->stop(grace_ms, signal_first);
+  return {};
+}
+
+Result<void> LocalEngine::extend(Extension extension) {
+  const auto runner = find(extension.attempt);
+  if (!runner || runner->is_gone()) {
+    return unknown(extension.attempt);
+  }
+  TRY(check_sources({.tasks = extension.tasks}));
+  runner->extend(std::move(extension));
+  return {};
+}
+
+Result<void> LocalEngine::shrink(const Reduction& reduction) {
+  const auto runner = find(reduction.attempt);
+  if (!runner || runner->is_gone()) {
+    return unknown(reduction.attempt);
+  }
+  runner->shrink(reduction);
   return {};
 }
 

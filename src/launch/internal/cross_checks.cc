@@ -203,6 +203,29 @@ void check_launcher(Reader& reader) {
   }
 }
 
+/// `elastic` speaks of a gang whose size may change, and live of one whose launcher lets it.
+void check_elastic(Reader& reader) {
+  const JobSpec& spec = reader.spec();
+  if (!reader.has("elastic")) {
+    return;
+  }
+  if (spec.type != JobType::kJob) {
+    reader.error_at(
+        "elastic", fmt::format("only a job's gang changes its size, and this is a {}", model::job_type_name(spec.type)),
+        "leave elastic out");
+  } else if (spec.min_nodes == spec.max_nodes && !reader.has_error_at("nodes")) {
+    reader.error_at("elastic",
+                    fmt::format("the gang has always {} task{}", spec.max_nodes, spec.max_nodes == 1 ? "" : "s"),
+                    "write nodes: 2..8, or leave elastic out");
+  } else if (spec.elastic == model::Elastic::kLive &&
+             (spec.launcher == Launcher::kDirect || spec.launcher == Launcher::kMpirun)) {
+    reader.error_at(
+        "elastic",
+        fmt::format("launcher {} tells its processes once how many there are", model::launcher_name(spec.launcher)),
+        "use launcher: torchrun, or launcher: none for Ray, Horovod or your own");
+  }
+}
+
 void check_lifecycle(Reader& reader) {
   JobSpec& spec = reader.spec();
   if (reader.has("restart.on") && spec.restart.max == 0) {
@@ -238,6 +261,7 @@ void check_across_fields(Reader& reader) {
   check_cards(reader);
   check_placement(reader);
   check_launcher(reader);
+  check_elastic(reader);
   check_lifecycle(reader);
   check_secrets(reader);
 }

@@ -83,6 +83,14 @@ std::vector<Field> scheduling_fields() {
                    schema_any_of({schema_of_types({"integer", "string"}),
                                   Json::object({{"type", "array"}, {"items", schema_of_types({"integer"})}})}),
                    read_nodes),
+      choice_field(
+          {.name = "elastic",
+           .help = "How a gang of changing size gets to another one: restart (default: from its checkpoint) or "
+                   "live (tasks come and go while it runs; its framework must take part)."},
+          {"restart", "live"},
+          [](JobSpec& spec, const std::string& name) {
+            spec.elastic = model::elastic_from_name(name).value_or(spec.elastic);
+          }),
       integer_field(
           {.name = "max_tasks_per_node", .help = "Tasks of the job that may share a node. Default: any."}, 1,
           model::kMaxNodes,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "launch/internal/launcher_env.h"
 
@@ -77,6 +78,9 @@ void add_common(const LaunchInput& input, const GangShape& shape, std::uint32_t 
   env["BUSBAR_NNODES"] = count;
   env["BUSBAR_REPORT_FILE"] = "/run/busbar/report.jsonl";
   env["BUSBAR_HOSTFILE"] = "/run/busbar/hostfile";
+  if (spec.elastic == model::Elastic::kLive) {
+    env["BUSBAR_MEMBERS"] = fmt::format("/run/busbar/{}", kMembersFile);
+  }
   env["BUSBAR_LAUNCHER"] = std::string(model::launcher_name(spec.launcher));
   env["BUSBAR_CHIP"] = input.placement.chip;
   env["BUSBAR_USER"] = input.user;
@@ -99,6 +103,22 @@ void add_common(const LaunchInput& input, const GangShape& shape, std::uint32_t 
   env["PYTHONUNBUFFERED"] = "1";
 }
 
+/// torchrun's elastic agents: whoever comes is taken in, and the work goes on without whoever leaves. Task 0 keeps what
+/// they meet at.
+void add_live_torchrun(const LaunchInput& input, const GangShape& shape, std::uint32_t rank, Environment& env) {
+  const model::JobSpec& spec = input.spec;
+  env["PET_NNODES"] = fmt::format("{}:{}", spec.min_nodes, spec.max_nodes);
+  env["PET_NPROC_PER_NODE"] = std::to_string(shape.processes[rank]);
+  env["PET_RDZV_BACKEND"] = "c10d";
+  env["PET_RDZV_ENDPOINT"] = fmt::format("{}:{}", shape.nodes[0]->address, input.rendezvous_port);
+  env["PET_RDZV_ID"] = "busbar-" + input.attempt.to_string();
+  env["PET_RDZV_CONF"] = fmt::format("is_host={},last_call_timeout=5", rank == 0 ? 1 : 0);
+  // Processes that lose a partner fail, and are started again: that is no failure of the job.
+  env["PET_MAX_RESTARTS"] = "30";
+  env["PET_MONITOR_INTERVAL"] = "1";
+  env["NPROC_PER_NODE"] = std::to_string(shape.processes[rank]);
+}
+
 void add_torchrun(const LaunchInput& input, const GangShape& shape, std::uint32_t rank, Environment& env) {
   const std::string& address = shape.nodes[0]->address;
   const std::string port = std::to_string(input.rendezvous_port);
@@ -113,11 +133,6 @@ void add_torchrun(const LaunchInput& input, const GangShape& shape, std::uint32_
   env["MASTER_ADDR"] = address;
   env["MASTER_PORT"] = port;
   env["NPROC_PER_NODE"] = processes;
-  if (input.image.torchrun_needs_redirects) {
-    // A local rank that does not exist: torchrun then takes the code path that works and redirects nothing.
-    env["PET_REDIRECTS"] = "9:3";
-    env["PET_TEE"] = "9:3";
-  }
 }
 
 void add_direct(const LaunchInput& input, const GangShape& shape, std::uint32_t rank, Environment& env) {
@@ -231,7 +246,16 @@ Result<Environment> task_environment(const LaunchInput& input, const GangShape& 
   TRY(add_ports(input, rank, env));
   switch (input.spec.launcher) {
     case Launcher::kTorchrun:
-      add_torchrun(input, shape, rank, env);
+      if (input.spec.elastic == model::Elastic::kLive) {
+        add_live_torchrun(input, shape, rank, env);
+      } else {
+        add_torchrun(input, shape, rank, env);
+      }
+      if (input.image.torchrun_needs_redirects) {
+        // A local rank that does not exist: torchrun then takes the code path that works and redirects nothing.
+        env["PET_REDIRECTS"] = "9:3";
+        env["PET_TEE"] = "9:3";
+      }
       break;
     case Launcher::kDirect:
       add_direct(input, shape, rank, env);
@@ -251,6 +275,25 @@ Result<Environment> task_environment(const LaunchInput& input, const GangShape& 
     }
   }
   return env;
+}
+
+std::string members_json(const LaunchInput& input, const GangShape& shape) {
+  Json members = Json::array();
+  for (std::size_t rank = 0; rank < shape.nodes.size(); ++rank) {
+    members.push(
+        Json::object({{"rank", rank}, {"hostname", shape.hostnames[rank]}, {"address", shape.nodes[rank]->address}}));
+  }
+  const Json file = Json::object(
+      {{"attempt", input.attempt.to_string()}, {"generation", input.generation}, {"members", std::move(members)}});
+  return file.dump() + "\n";
+}
+
+std::vector<std::string> possible_hostnames(const LaunchInput& input) {
+  std::vector<std::string> names;
+  for (std::uint32_t rank = 0; rank < input.spec.max_nodes; ++rank) {
+    names.push_back(hostname_of(input, rank));
+  }
+  return names;
 }
 
 std::string hostfile(const GangShape& shape) {

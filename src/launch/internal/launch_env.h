@@ -25,6 +25,11 @@ Result<GangShape> shape_of(const LaunchInput& input);
 Result<std::map<std::string, std::string>> task_environment(const LaunchInput& input, const GangShape& shape,
                                                             std::uint32_t rank);
 
+/// The content of a live gang's members file.
+std::string members_json(const LaunchInput& input, const GangShape& shape);
+/// The hostnames of all tasks that the gang may ever have, by rank.
+std::vector<std::string> possible_hostnames(const LaunchInput& input);
+
 /// "<hostname> slots=<processes>" a line, in rank order.
 std::string hostfile(const GangShape& shape);
 

@@ -7,9 +7,9 @@ namespace busbar::launch::internal {
 namespace {
 
 constexpr std::string_view kTorchrun[] = {
-    "PET_NNODES",      "PET_NODE_RANK",    "PET_NPROC_PER_NODE", "PET_MASTER_ADDR",
-    "PET_MASTER_PORT", "PET_RDZV_BACKEND", "PET_RDZV_ENDPOINT",  "MASTER_ADDR",
-    "MASTER_PORT",     "NNODES",           "NODE_RANK",          "NPROC_PER_NODE"};
+    "PET_NNODES",       "PET_NODE_RANK",     "PET_NPROC_PER_NODE", "PET_MASTER_ADDR", "PET_MASTER_PORT",
+    "PET_RDZV_BACKEND", "PET_RDZV_ENDPOINT", "PET_RDZV_ID",        "MASTER_ADDR",     "MASTER_PORT",
+    "NNODES",           "NODE_RANK",         "NPROC_PER_NODE"};
 constexpr std::string_view kDirect[] = {"RANK",        "LOCAL_RANK",  "WORLD_SIZE", "LOCAL_WORLD_SIZE",
                                         "MASTER_ADDR", "MASTER_PORT", "NNODES",     "NODE_RANK"};
 constexpr std::string_view kMpirun[] = {"OMPI_MCA_plm_rsh_agent", "OMPI_MCA_orte_default_hostfile", "NNODES",

@@ -236,7 +236,11 @@ void Pass::grow_running() {
       continue;
     }
     (void)promises_.first();
-    if (elastic::is_near_promised(state_, growth->placement)) {
+    if (elastic::is_near_promised(state_, record.is_resizable_live() ? growth->added : growth->placement)) {
+      continue;
+    }
+    if (record.is_resizable_live()) {
+      log_.emit(Extend{.attempt = record.attempt_id(), .added = growth->added, .reason = *why});
       continue;
     }
     log_.emit(Claim{.job = key.job,

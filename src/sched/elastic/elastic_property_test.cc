@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "sched/random_stream.h"
@@ -15,7 +16,8 @@ using testing::Dice;
 using testing::Host;
 using testing::kMinute;
 
-/// A small crowded cluster without failures, where most gangs are elastic and save often, and some may be moved.
+/// A small crowded cluster without failures, where most gangs are elastic and save often, half of them are live, and
+/// some may be moved.
 class ElasticCrowd {
  public:
   explicit ElasticCrowd(std::uint64_t seed) : dice_(seed), host_(make_nodes(dice_), make_policy(dice_)) {
@@ -38,6 +40,8 @@ class ElasticCrowd {
   int grown() const { return grown_; }
   int shrunk() const { return shrunk_; }
   int moved() const { return moved_; }
+  int extended() const { return extended_; }
+  int reduced() const { return reduced_; }
 
  private:
   static std::vector<model::Node> make_nodes(Dice& dice) {
@@ -52,6 +56,7 @@ class ElasticCrowd {
     policy.claim_timeout_ms = policy.start_deadline_ms = std::int64_t{365} * 86'400'000;
     policy.eviction_interval_ms = dice.chance(50) ? 10 * kMinute : policy.eviction_interval_ms;
     policy.restart_cost_ms = dice.chance(50) ? 0 : kMinute;
+    policy.live_resize_interval_ms = dice.chance(50) ? 1 : 10 * kMinute;
     policy.may_backfill_yield = dice.chance(30);
     policy.max_moves_per_hour = dice.chance(50) ? 10 : 0;
     return policy;
@@ -66,6 +71,7 @@ class ElasticCrowd {
       request.sizes = {request.min_nodes};
       if (request.max_nodes > request.min_nodes) request.sizes.push_back(request.max_nodes);
     }
+    request.is_live = request.max_nodes > request.min_nodes && dice_.chance(50);
     request.max_tasks_per_node = static_cast<std::uint32_t>(dice_.roll(3));
     request.queue = dice_.chance(50) ? "a" : "b";
     request.priority = static_cast<std::int32_t>(dice_.roll(3));
@@ -87,6 +93,7 @@ class ElasticCrowd {
     }
     const JobView view = *host_.core.find_job(live[dice_.roll(live.size())]);
     if (over_.contains(view.attempt)) return GangGone{.attempt = view.attempt};
+    if (view.staying > 0 && dice_.chance(70)) return TasksGone{.attempt = view.attempt, .kept = view.staying};
     switch (view.state) {
       case model::JobState::kStarting:
         return GangStarted{.attempt = view.attempt};
@@ -111,6 +118,12 @@ class ElasticCrowd {
         claims_[claim->job] = claim->placement;
       } else if (const Stop* stop = std::get_if<Stop>(&decision)) {
         check_stop(*stop);
+      } else if (const Extend* extend = std::get_if<Extend>(&decision)) {
+        check_size(extend->attempt, std::nullopt);
+        ++extended_;
+      } else if (const Shrink* shrink = std::get_if<Shrink>(&decision)) {
+        check_size(shrink->attempt, shrink->kept);
+        ++reduced_;
       } else if (const Place* place = std::get_if<Place>(&decision)) {
         if (const auto claimed = claims_.find(place->attempt.job); claimed != claims_.end()) {
           RC_ASSERT(place->placement == claimed->second);
@@ -142,12 +155,28 @@ class ElasticCrowd {
       RC_ASSERT(claim->second.tasks.size() < had);
       ++shrunk_;
     }
-    if (claim != claims_.end()) {
-      const auto& sizes = view.request.sizes;
-      const auto size = static_cast<std::uint32_t>(claim->second.tasks.size());
-      RC_ASSERT(size >= view.request.min_nodes && size <= view.request.max_nodes);
-      RC_ASSERT(sizes.empty() || std::find(sizes.begin(), sizes.end(), size) != sizes.end());
+    if (claim != claims_.end()) check_accepted(view.request, claim->second.tasks.size());
+  }
+
+  static void check_accepted(const JobRequest& request, std::size_t tasks) {
+    const auto size = static_cast<std::uint32_t>(tasks);
+    RC_ASSERT(size >= request.min_nodes && size <= request.max_nodes);
+    RC_ASSERT(request.sizes.empty() ||
+              std::find(request.sizes.begin(), request.sizes.end(), size) != request.sizes.end());
+  }
+
+  // Live gangs go on running, at a size that they accept; what they give up is somebody's.
+  void check_size(model::AttemptId attempt, std::optional<std::uint32_t> kept) {
+    const JobView view = *host_.core.find_job(attempt.job);
+    RC_ASSERT(view.attempt == attempt);
+    RC_ASSERT(view.request.is_live);
+    RC_ASSERT(view.state == model::JobState::kRunning);
+    if (kept.has_value()) {
+      RC_ASSERT(view.staying == *kept);
+      RC_ASSERT(*kept < view.placement->tasks.size());
+      RC_ASSERT(!claims_.empty());
     }
+    check_accepted(view.request, kept.value_or(static_cast<std::uint32_t>(view.placement->tasks.size())));
   }
 
   // No attempt that is there still has any of its cards.
@@ -177,6 +206,8 @@ class ElasticCrowd {
   int grown_ = 0;
   int shrunk_ = 0;
   int moved_ = 0;
+  int extended_ = 0;
+  int reduced_ = 0;
 };
 
 RC_GTEST_PROP(ElasticProperty, WhoIsStoppedToGoOnGoesOnWhereItWasTold, (std::uint64_t seed)) {
@@ -187,16 +218,22 @@ TEST(ElasticProperty, GangsGrowShrinkAndMove) {
   int grown = 0;
   int shrunk = 0;
   int moved = 0;
+  int extended = 0;
+  int reduced = 0;
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     ElasticCrowd crowd(seed);
     crowd.run(150);
     grown += crowd.grown();
     shrunk += crowd.shrunk();
     moved += crowd.moved();
+    extended += crowd.extended();
+    reduced += crowd.reduced();
   }
   EXPECT_GT(grown, 20) << "else the property above says little";
   EXPECT_GT(shrunk, 20);
   EXPECT_GT(moved, 5);
+  EXPECT_GT(extended, 20);
+  EXPECT_GT(reduced, 20);
 }
 
 }  // namespace

@@ -34,6 +34,15 @@ model::Placement join(const State& state, const place::FabricOrder& fabric, cons
   return whole;
 }
 
+model::Placement append(const model::Placement& had, model::Placement& added) {
+  model::Placement whole = had;
+  for (model::TaskPlacement& task : added.tasks) {
+    task.rank = static_cast<std::uint32_t>(whole.tasks.size());
+    whole.tasks.push_back(task);
+  }
+  return whole;
+}
+
 // Sizes above `now` that it accepts, the largest first, as numbers of new tasks.
 std::vector<std::uint32_t> steps_above(const JobRequest& request, std::uint32_t now, std::uint32_t most) {
   if (request.sizes.empty()) {
@@ -69,9 +78,10 @@ std::optional<Growth> find_growth(State& state, const JobRecord& record) {
   for (const std::uint32_t step : steps_above(request, now, most)) {
     need->min_tasks = need->max_tasks = step;
     if (auto found = gang::place_near(state, *need, had.tasks[0].node)) {
-      return Growth{.placement = join(state, state.fabric(), had, found->placement),
-                    .added = std::move(found->placement),
-                    .from_tasks = now};
+      model::Placement added = std::move(found->placement);
+      model::Placement whole =
+          record.is_resizable_live() ? append(had, added) : join(state, state.fabric(), had, added);
+      return Growth{.placement = std::move(whole), .added = std::move(added), .from_tasks = now};
     }
   }
   return std::nullopt;
@@ -82,13 +92,16 @@ std::optional<std::string> why_it_pays(const State& state, const JobRecord& reco
   const auto to = static_cast<std::int64_t>(growth.placement.tasks.size());
   const std::int64_t remaining_ms = backfill::expected_remaining_ms(state, record);
   const std::int64_t saved_ms = remaining_ms / to * (to - from);
-  const std::int64_t cost_ms =
+  const bool is_live = record.is_resizable_live();
+  const std::int64_t restart_ms =
       state.policy().restart_cost_ms + state.now_ms() - std::max(record.started_ms, record.saved_ms);
+  const std::int64_t cost_ms = is_live ? state.policy().live_resize_cost_ms : restart_ms;
   if (saved_ms <= cost_ms) {
     return std::nullopt;
   }
-  return fmt::format("{} tasks instead of {} save about {} of the {} that it may run still, a restart costs {}", to,
-                     from, format_duration_ms(saved_ms), format_duration_ms(remaining_ms), format_duration_ms(cost_ms));
+  return fmt::format("{} tasks instead of {} save about {} of the {} that it may run still, {} costs {}", to, from,
+                     format_duration_ms(saved_ms), format_duration_ms(remaining_ms),
+                     is_live ? "meeting anew" : "a restart", format_duration_ms(cost_ms));
 }
 
 bool is_near_promised(State& state, const model::Placement& placement, model::JobId but) {
@@ -105,6 +118,9 @@ bool is_near_promised(State& state, const model::Placement& placement, model::Jo
 }
 
 bool may_resize(const State& state, const JobRecord& record) {
+  if (record.is_resizable_live()) {
+    return record.resized_ms == 0 || record.resized_ms + state.policy().live_resize_interval_ms <= state.now_ms();
+  }
   const std::int64_t interval_ms = state.policy().eviction_interval_ms;
   const auto is_long_ago = [&](TimeMs at_ms) { return at_ms == 0 || at_ms + interval_ms <= state.now_ms(); };
   return is_long_ago(record.evicted_ms) && is_long_ago(record.resized_ms) &&

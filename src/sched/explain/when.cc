@@ -37,6 +37,12 @@ class Future {
     }
     for (const model::JobId id : live) {
       const JobRecord& record = *fork_.jobs().find(id);
+      if (record.staying > 0) {
+        apply(fork_.now_ms(), TasksGone{.attempt = record.attempt_id(), .kept = record.staying});
+      }
+    }
+    for (const model::JobId id : live) {
+      const JobRecord& record = *fork_.jobs().find(id);
       if (record.state == model::JobState::kStarting) {
         start(record.attempt_id());
       } else {
@@ -83,6 +89,8 @@ class Future {
         start(place->attempt);
       } else if (const Stop* stop = std::get_if<Stop>(&decision)) {
         ends_.insert({fork_.now_ms(), stop->attempt});
+      } else if (const Shrink* shrink = std::get_if<Shrink>(&decision)) {
+        apply(fork_.now_ms(), TasksGone{.attempt = shrink->attempt, .kept = shrink->kept});
       }
     }
   }
@@ -91,11 +99,8 @@ class Future {
     if (attempt.job == job_) {
       return;
     }
-    // The core's own step: nothing follows from a start.
-    const auto started = internal::step(fork_, {.time_ms = fork_.now_ms(), .body = GangStarted{.attempt = attempt}});
-    if (started) {
-      expect_end(attempt.job);
-    }
+    apply(fork_.now_ms(), GangStarted{.attempt = attempt});
+    expect_end(attempt.job);
   }
 
   void end(TimeMs at_ms, model::AttemptId attempt) {

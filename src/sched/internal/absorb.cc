@@ -120,6 +120,14 @@ struct EventChecker {
   }
   Result<void> operator()(const GangGone& e) const { return check_attempt(state, e.attempt); }
   Result<void> operator()(const CheckpointReached& e) const { return check_attempt(state, e.attempt); }
+  Result<void> operator()(const TasksGone& e) const {
+    TRY(check_attempt(state, e.attempt));
+    const JobRecord& record = *state.jobs().find(e.attempt.job);
+    return record.staying == e.kept && e.kept > 0
+               ? Result<void>{}
+               : make_error(ErrorCode::kFailedPrecondition,
+                            fmt::format("attempt {} is not giving up tasks down to {}", e.attempt.to_string(), e.kept));
+  }
   Result<void> operator()(const QueueChanged& e) const {
     if (e.queue.name.empty()) {
       return make_error(ErrorCode::kInvalidArgument, "a queue needs a name");
@@ -179,6 +187,9 @@ struct EventChecker {
 
 void note_exit(JobRecord& record, const TaskExited& e) {
   record.exited[e.task.rank] = 1;
+  if (e.task.rank >= record.going_on()) {
+    return;  // It was told to leave; the gang goes on without it.
+  }
   const bool is_success = e.exit_class == model::ExitClass::kSuccess;
   if (record.stop.has_value()) {
     // What we stopped ends with codes of our making: they say nothing about the job.
@@ -241,7 +252,8 @@ struct Absorber {
       record.state = model::JobState::kRunning;
     }
     state.put_job(std::move(record));
-    return false;
+    // A live gang need not wait for a checkpoint.
+    return state.growable().contains(e.attempt.job);
   }
   bool operator()(const TaskExited& e) const {
     JobRecord record = copy_of(e.task.attempt.job);
@@ -254,8 +266,19 @@ struct Absorber {
     note_run_time(record);
     record.served_ms += record.started_ms > 0 ? state.now_ms() - record.started_ms : 0;
     record.granted.reset();
+    record.staying = 0;
     record.is_gone = true;
     record.state = model::JobState::kStopping;
+    state.put_job(std::move(record));
+    return true;
+  }
+  bool operator()(const TasksGone& e) const {
+    JobRecord record = copy_of(e.attempt.job);
+    model::Placement kept = record.granted->placement;
+    kept.tasks.resize(e.kept);
+    record.granted = make_granted(std::move(kept), record.granted->reason);
+    record.exited.resize(e.kept);
+    record.staying = 0;
     state.put_job(std::move(record));
     return true;
   }

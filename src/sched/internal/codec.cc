@@ -218,6 +218,7 @@ void encode(BinaryWriter& out, const JobRequest& request) {
     out.text(value);
   }
   encode_texts(out, request.avoid);
+  out.boolean(request.is_live);
 }
 
 namespace {
@@ -274,6 +275,7 @@ JobRequest decode_request(FieldReader& in) {
   if (in.format() >= 3) {
     decode_placement_wishes(in, request);
   }
+  request.is_live = in.format() >= 7 && in.raw().boolean();
   return request;
 }
 

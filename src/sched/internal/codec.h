@@ -21,7 +21,9 @@ namespace busbar::sched::internal {
 ///   3  what a gang keeps after a failure, gang sizes, anti-affinity; promises and reservations; run times
 ///   4  backfilled jobs that make room for promised ones; changes of the policy
 ///   5  what tasks looked like, which packing rests on
-inline constexpr std::uint32_t kFormatVersion = 6;
+///   6  gangs that grow and move by a stop; the learned order
+///   7  live gangs, to which tasks are added and which give some up while they run
+inline constexpr std::uint32_t kFormatVersion = 7;
 
 /// The one binary form of the core's values: journal records, snapshots and object hashes all use it, so a field that
 /// is added here is in all three. Readers are safe on any bytes: an enumerator out of range or a count beyond the input

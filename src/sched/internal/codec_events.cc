@@ -66,6 +66,10 @@ struct EventWriter {
   void operator()(const ReservationMade& e) const { encode(out, e.reservation); }
   void operator()(const ReservationCancelled& e) const { out.text(e.name); }
   void operator()(const PolicyChanged& e) const { encode(out, e.policy); }
+  void operator()(const TasksGone& e) const {
+    encode_attempt(out, e.attempt);
+    out.varint(e.kept);
+  }
 };
 
 NodeStateChanged decode_node_state(FieldReader& in) {
@@ -90,6 +94,13 @@ TaskExited decode_task_exited(FieldReader& in) {
   e.exit_class = in.enumerator(model::ExitClass::kInfrastructure);
   e.exit_code = in.signed32();
   e.ends_gang = in.raw().boolean();
+  return e;
+}
+
+TasksGone decode_tasks_gone(FieldReader& in) {
+  TasksGone e;
+  e.attempt = decode_attempt(in);
+  e.kept = in.number32();
   return e;
 }
 
@@ -123,8 +134,10 @@ EventBody decode_body(FieldReader& in) {
       return ReservationMade{.reservation = decode_reservation(in)};
     case 13:
       return ReservationCancelled{.name = in.text()};
-    default:
+    case 14:
       return PolicyChanged{.policy = decode_policy(in)};
+    default:
+      return decode_tasks_gone(in);
   }
 }
 
@@ -181,6 +194,16 @@ struct DecisionWriter {
     out.varint(d.level);
     out.zigzag(d.start_ms);
     out.varint(d.slips);
+  }
+  void operator()(const Extend& d) const {
+    encode_attempt(out, d.attempt);
+    encode(out, d.added);
+    out.text(d.reason);
+  }
+  void operator()(const Shrink& d) const {
+    encode_attempt(out, d.attempt);
+    out.varint(d.kept);
+    out.text(d.reason);
   }
 };
 
@@ -257,6 +280,22 @@ Reserve decode_reserve(FieldReader& in) {
   d.level = in.number32();
   d.start_ms = in.raw().zigzag();
   d.slips = in.number32();
+  return d;
+}
+
+Extend decode_extend(FieldReader& in) {
+  Extend d;
+  d.attempt = decode_attempt(in);
+  d.added = decode_placement(in);
+  d.reason = in.text();
+  return d;
+}
+
+Shrink decode_shrink(FieldReader& in) {
+  Shrink d;
+  d.attempt = decode_attempt(in);
+  d.kept = in.number32();
+  d.reason = in.text();
   return d;
 }
 
@@ -343,8 +382,12 @@ Decision decode_decision(FieldReader& in) {
       return decode_claim(in);
     case 7:
       return EndHold{.job = {in.raw().varint()}};
-    default:
+    case 8:
       return decode_reserve(in);
+    case 9:
+      return decode_extend(in);
+    default:
+      return decode_shrink(in);
   }
 }
 

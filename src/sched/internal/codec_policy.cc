@@ -52,6 +52,8 @@ void encode(BinaryWriter& out, const Policy& policy) {
   out.varint(policy.max_reservations);
   out.boolean(policy.may_backfill_yield);
   out.zigzag(policy.restart_cost_ms);
+  out.zigzag(policy.live_resize_cost_ms);
+  out.zigzag(policy.live_resize_interval_ms);
   out.varint(policy.max_moves_per_hour);
   out.varint(static_cast<std::uint64_t>(policy.order));
   out.varint(policy.learned_favour);
@@ -83,6 +85,10 @@ Policy decode_policy(FieldReader& in) {
     }
     if (in.format() >= 6) {
       policy.restart_cost_ms = in.raw().zigzag();
+      if (in.format() >= 7) {
+        policy.live_resize_cost_ms = in.raw().zigzag();
+        policy.live_resize_interval_ms = in.raw().zigzag();
+      }
       policy.max_moves_per_hour = in.number32();
       policy.order = in.enumerator(Order::kLearned);
       policy.learned_favour = in.number32();
@@ -102,6 +108,7 @@ bool is_sane(const Policy& policy) {
          is_sane_time(policy.fair_share_half_life_ms) && is_sane_time(policy.checkpoint_credit_ms) &&
          is_sane_time(policy.eviction_interval_ms) && is_sane_time(policy.claim_timeout_ms) &&
          is_sane_time(policy.hold_ms) && is_sane_time(policy.restart_cost_ms) &&
+         is_sane_time(policy.live_resize_cost_ms) && is_sane_time(policy.live_resize_interval_ms) &&
          std::none_of(policy.chip_weights.begin(), policy.chip_weights.end(),
                       [](const auto& chip) { return chip.second > 1'000'000; });
 }

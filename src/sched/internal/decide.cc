@@ -85,6 +85,7 @@ class Decider {
     emit(std::move(verdict));
   }
   void operator()(const CheckpointReached&) {}
+  void operator()(const TasksGone&) {}
   void operator()(const QueueChanged& e) {
     judge_again(Whom::kAllWaiting);
     if (e.queue.enforce == model::Enforce::kNow) {
@@ -159,8 +160,10 @@ class Decider {
   void stop_attempts_on(model::NodeId node) {
     std::vector<model::JobId> touched;
     for (const auto& [id, nothing] : state_.live()) {
-      for (const model::TaskPlacement& task : state_.jobs().find(id)->granted->placement.tasks) {
-        if (task.node == node) {
+      const JobRecord& record = *state_.jobs().find(id);
+      for (const model::TaskPlacement& task : record.granted->placement.tasks) {
+        // A gang goes on without those that are leaving.
+        if (task.node == node && task.rank < record.going_on()) {
           touched.push_back(id);
           break;
         }

@@ -21,6 +21,7 @@ void clear_attempt(JobRecord& record) {
   record.is_gone = false;
   record.has_succeeded = false;
   record.exited.clear();
+  record.staying = 0;
   record.stop.reset();
   record.failure.reset();
   record.stopped_code = 0;
@@ -114,6 +115,21 @@ struct Enacter {
     record.yields = false;
     state.put_job(std::move(record));
   }
+  void operator()(const Extend& d) const {
+    JobRecord record = *state.jobs().find(d.attempt.job);
+    model::Placement whole = record.granted->placement;
+    whole.tasks.insert(whole.tasks.end(), d.added.tasks.begin(), d.added.tasks.end());
+    record.granted = make_granted(std::move(whole), record.granted->reason);
+    record.exited.resize(record.granted->placement.tasks.size(), 0);
+    record.resized_ms = std::max<TimeMs>(state.now_ms(), 1);
+    state.put_job(std::move(record));
+  }
+  void operator()(const Shrink& d) const {
+    JobRecord record = *state.jobs().find(d.attempt.job);
+    record.staying = d.kept;
+    record.resized_ms = std::max<TimeMs>(state.now_ms(), 1);
+    state.put_job(std::move(record));
+  }
 };
 
 /// What is wrong with a recorded decision; empty: it fits.
@@ -200,6 +216,29 @@ struct DecisionChecker {
   std::string operator()(const EndHold& d) const {
     const JobRecord* record = state.jobs().find(d.job);
     return record != nullptr && record->kept ? std::string() : fmt::format("job {} holds nothing", d.job.value);
+  }
+  std::string operator()(const Extend& d) const {
+    const JobRecord* record = find_resizable(d.attempt);
+    const std::string wrong = fmt::format("attempt {} cannot get these tasks", d.attempt.to_string());
+    if (record == nullptr || d.added.tasks.empty() || d.added.chip != record->granted->placement.chip ||
+        record->exited.size() + d.added.tasks.size() > record->request().max_nodes) {
+      return wrong;
+    }
+    std::size_t rank = record->exited.size();
+    for (const model::TaskPlacement& task : d.added.tasks) {
+      if (task.rank != rank++) return wrong;
+    }
+    return state.free_map().can_claim(d.added) ? std::string() : wrong;
+  }
+  std::string operator()(const Shrink& d) const {
+    const JobRecord* record = find_resizable(d.attempt);
+    return record != nullptr && d.kept > 0 && d.kept < record->exited.size()
+               ? std::string()
+               : fmt::format("attempt {} cannot go on with {} tasks", d.attempt.to_string(), d.kept);
+  }
+  const JobRecord* find_resizable(const model::AttemptId& attempt) const {
+    const JobRecord* record = state.jobs().find(attempt.job);
+    return record != nullptr && record->attempt == attempt.number && record->is_resizable_live() ? record : nullptr;
   }
 };
 

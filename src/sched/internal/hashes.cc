@@ -102,6 +102,7 @@ std::uint64_t hash_job(const JobRecord& record) {
   out.boolean(record.is_gone);
   out.boolean(record.has_succeeded);
   out.text({reinterpret_cast<const char*>(record.exited.data()), record.exited.size()});
+  out.varint(record.staying);
   out.varint(record.stop.has_value() ? 1 + static_cast<std::uint64_t>(*record.stop) : 0);
   out.boolean(record.failure.has_value());
   if (record.failure.has_value()) {
@@ -143,6 +144,15 @@ std::shared_ptr<const Kept> make_kept(model::Placement held, TimeMs until_ms, st
   out.varint(hold.gang_tasks);
   hold.hash = hash_bytes(Kind::kKept, out);
   return std::make_shared<const Kept>(std::move(hold));
+}
+
+std::shared_ptr<const Granted> leaving_of(const JobRecord& record) {
+  if (record.granted == nullptr || record.staying == 0) {
+    return nullptr;
+  }
+  model::Placement leaving = record.granted->placement;
+  leaving.tasks.erase(leaving.tasks.begin(), leaving.tasks.begin() + record.staying);
+  return make_granted(std::move(leaving), {});
 }
 
 bool holds_ranks_of_a_gang(const Kept& hold) {

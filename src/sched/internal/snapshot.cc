@@ -76,6 +76,7 @@ void encode_record(BinaryWriter& out, const JobRecord& record) {
   for (const std::uint8_t exited : record.exited) {
     out.u8(exited);
   }
+  out.varint(record.staying);
   out.varint(record.stop.has_value() ? 1 + static_cast<std::uint64_t>(*record.stop) : 0);
   out.boolean(record.failure.has_value());
   if (record.failure.has_value()) {
@@ -100,6 +101,7 @@ void decode_attempt_fields(FieldReader& in, JobRecord& record) {
   for (std::size_t left = in.raw().count(); left > 0 && in.ok(); --left) {
     record.exited.push_back(in.raw().boolean() ? 1 : 0);
   }
+  record.staying = in.format() >= 7 ? in.number32() : 0;
   const std::uint64_t stop = in.bounded(1 + static_cast<std::uint64_t>(StopReason::kMoved));
   if (stop > 0) {
     record.stop = static_cast<StopReason>(stop - 1);
@@ -226,7 +228,7 @@ bool makes_sense(const State& state, const JobRecord& record) {
     return false;
   }
   if (record.granted == nullptr) {
-    return record.is_waiting() || record.is_gone;
+    return (record.is_waiting() || record.is_gone) && record.staying == 0;
   }
   const auto& tasks = record.granted->placement.tasks;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
@@ -235,7 +237,7 @@ bool makes_sense(const State& state, const JobRecord& record) {
     }
   }
   return !record.is_waiting() && !tasks.empty() && record.exited.size() == tasks.size() &&
-         state.free_map().can_claim(record.granted->placement);
+         record.staying < tasks.size() && state.free_map().can_claim(record.granted->placement);
 }
 
 bool waits_for_one_of(const JobRecord& record, const std::set<model::JobId>& jobs) {

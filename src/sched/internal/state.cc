@@ -16,8 +16,9 @@ namespace busbar::sched::internal {
 struct State::Spot {
   bool is_pending = false;
   bool is_blocked = false;
-  bool is_live = false;    ///< Holds cards.
-  bool is_ending = false;  ///< Holds cards, but not for long.
+  bool is_live = false;     ///< Holds cards.
+  bool is_ending = false;   ///< Holds cards, but not for long.
+  bool gives_back = false;  ///< So, or some of its tasks are leaving.
   bool is_yielding = false;
   bool is_growable = false;
   bool has_slot = false;  ///< Of its array: it holds cards or is sure of some.
@@ -304,6 +305,7 @@ State::Spot State::spot_of(const JobRecord& record) const {
           .is_blocked = record.state == model::JobState::kBlocked,
           .is_live = record.granted != nullptr,
           .is_ending = record.is_ending(),
+          .gives_back = record.is_ending() || record.staying > 0,
           .is_yielding = record.granted != nullptr && record.yields && !record.is_ending(),
           .is_growable = is_growable(record),
           .has_slot = record.occupied() != nullptr || record.claim != nullptr,
@@ -360,9 +362,9 @@ void State::move_indexes(const JobRecord* before, const JobRecord* after) {
       live_.erase(before->id());
     }
   }
-  if (old_spot.is_ending && !new_spot.is_ending) {
+  if (old_spot.gives_back && !new_spot.gives_back) {
     ending_.erase(before->id());
-  } else if (!old_spot.is_ending && new_spot.is_ending) {
+  } else if (!old_spot.gives_back && new_spot.gives_back) {
     ending_.put(after->id(), {});
   }
   if (old_spot.is_yielding && !new_spot.is_yielding) {
@@ -383,8 +385,9 @@ void State::move_indexes(const JobRecord* before, const JobRecord* after) {
                  (new_spot.has_slot ? 1 : 0) - (old_spot.has_slot ? 1 : 0));
   if (old_claim != new_claim && new_claim != nullptr) set_claim(*after, true);
   if (moves_holds) take_holds();
-  // What is ending counts as free for whoever may take cards from others.
-  if (new_spot.is_live && old_spot.is_ending != new_spot.is_ending) ++plan_version_;
+  // What is ending counts as free for whoever may take cards from others; who resizes live is no candidate for a while.
+  const bool has_begun_to_leave = before != nullptr && after != nullptr && before->staying != after->staying;
+  if (new_spot.is_live && (old_spot.is_ending != new_spot.is_ending || has_begun_to_leave)) ++plan_version_;
 }
 
 void State::index_pending(const JobRecord& record, bool is_in) {

@@ -74,11 +74,11 @@ struct JobRecord {
   /// Cards that are being freed for it, while it waits or while the attempt is stopped that it goes on from.
   std::shared_ptr<const Granted> claim = {};
   TimeMs claim_until_ms = 0;
-  TimeMs evicted_ms = 0;                        ///< Last; 0: never.
-  std::int64_t served_ms = 0;                   ///< On its cards, in attempts that are over.
-  TimeMs resized_ms = 0;                        ///< Last stopped to go on with more tasks or elsewhere; 0: never.
-  std::vector<model::NodeId> excluded = {};     ///< Where it does not go again, ascending.
-  std::shared_ptr<const Kept> kept = {};        ///< Only while it is queued.
+  TimeMs evicted_ms = 0;                     ///< Last; 0: never.
+  std::int64_t served_ms = 0;                ///< On its cards, in attempts that are over.
+  TimeMs resized_ms = 0;                     ///< Last stopped to go on with more tasks or elsewhere, or resized live.
+  std::vector<model::NodeId> excluded = {};  ///< Where it does not go again, ascending.
+  std::shared_ptr<const Kept> kept = {};     ///< Only while it is queued.
   std::shared_ptr<const Booking> booking = {};  ///< Same.
 
   // Of the current attempt; as new between attempts.
@@ -91,6 +91,7 @@ struct JobRecord {
   bool is_gone = false;                   ///< Nothing is left of the attempt; the verdict is due.
   bool has_succeeded = false;             ///< Before any stop, all tasks or the leader exited with 0.
   std::vector<std::uint8_t> exited = {};  ///< By rank.
+  std::uint32_t staying = 0;              ///< While its other tasks are being stopped: how many go on; else 0.
   std::optional<StopReason> stop = {};
   std::optional<Failure> failure = {};
   std::int32_t stopped_code = 0;  ///< First non-zero exit code after the stop.
@@ -100,8 +101,18 @@ struct JobRecord {
   const JobRequest& request() const { return submitted->request; }
   model::JobId id() const { return submitted->request.id; }
   model::AttemptId attempt_id() const { return {.job = id(), .number = attempt}; }
-  /// Tasks that have not exited.
-  std::uint32_t alive() const { return static_cast<std::uint32_t>(std::count(exited.begin(), exited.end(), 0)); }
+  /// Tasks that go on.
+  std::size_t going_on() const { return staying == 0 ? exited.size() : staying; }
+  /// Of those, the ones that have not exited.
+  std::uint32_t alive() const {
+    const auto end = exited.begin() + static_cast<std::ptrdiff_t>(going_on());
+    return static_cast<std::uint32_t>(std::count(exited.begin(), end, 0));
+  }
+  /// It can be resized as it runs: all its tasks are there, and none is leaving.
+  bool is_resizable_live() const {
+    return request().is_live && state == model::JobState::kRunning && staying == 0 && !exited.empty() &&
+           alive() == exited.size();
+  }
   /// It holds cards, but not for long: it is stopping, or all its tasks have exited.
   bool is_ending() const { return granted != nullptr && (stop.has_value() || alive() == 0); }
   /// What it keeps from others; nullptr: nothing.
@@ -228,7 +239,7 @@ class State {
   const CowSet<std::pair<TimeMs, model::JobId>>& timers() const { return timers_; }
   const CowSet<model::JobId>& blocked() const { return blocked_; }
   const CowSet<model::JobId>& live() const { return live_; }
-  /// Those of them that do not hold them for long any more.
+  /// Those of them that do not hold them for long any more, or not all of them.
   const CowSet<model::JobId>& ending() const { return ending_; }
   /// Jobs that hold cards and make room for promised ones.
   const CowSet<model::JobId>& yielding() const { return yielding_; }
@@ -433,8 +444,11 @@ bool yields_to(const JobRecord& record, const JobRecord& promised);
 
 /// On its cards, in all attempts so far.
 std::int64_t served_ms(const JobRecord& record, TimeMs now_ms);
-/// It runs with fewer tasks than it would take and may go on with more; one that never saved would begin again.
+/// It runs with fewer tasks than it would take and may go on with more; one that never saved would begin again, unless
+/// it is live.
 bool is_growable(const JobRecord& record);
+/// The tasks that are being stopped while the others go on; nullptr: none.
+std::shared_ptr<const Granted> leaving_of(const JobRecord& record);
 
 /// Its nodes exist, in rising order, and its time makes sense.
 bool is_possible(const State& state, const Booking& booking);

@@ -24,7 +24,8 @@ std::int64_t served_ms(const JobRecord& record, TimeMs now_ms) {
 }
 
 bool is_growable(const JobRecord& record) {
-  return record.state == model::JobState::kRunning && record.saved_ms > 0 && record.request().is_preemptible &&
+  const bool can_by_a_stop = record.saved_ms > 0 && record.request().is_preemptible && !record.request().is_live;
+  return record.state == model::JobState::kRunning && (can_by_a_stop || record.is_resizable_live()) &&
          !record.is_ending() && record.granted->placement.tasks.size() < record.request().max_nodes;
 }
 
@@ -46,6 +47,16 @@ std::optional<TimeMs> protection_of(const Policy& policy, const JobRecord& recor
       record.request().is_preemptible && !record.stop.has_value()) {
     const std::int64_t so_far_ms = served_ms(record, now_ms);
     until_ms = now_ms + learn::Habits::next_step_ms(so_far_ms) - so_far_ms;
+  }
+  // A live gang may grow again, or it has run so long that growing may pay by now.
+  if (record.request().is_live && is_growable(record)) {
+    const auto wake_at = [&](TimeMs at_ms) {
+      if (at_ms > now_ms) until_ms = until_ms > now_ms ? std::min(until_ms, at_ms) : at_ms;
+    };
+    wake_at(record.resized_ms > 0 ? record.resized_ms + policy.live_resize_interval_ms : 0);
+    if (record.request().time_limit_ms == 0) {
+      wake_at(record.started_ms + learn::Habits::next_step_ms(now_ms - record.started_ms));
+    }
   }
   return until_ms > now_ms ? std::optional(until_ms) : std::nullopt;
 }

@@ -11,18 +11,23 @@ using internal::JobRecord;
 using internal::State;
 
 bool may_be_stopped(const State& state, const JobRecord& record) {
-  return record.request().is_preemptible && !record.is_ending() &&
+  return record.request().is_preemptible && !record.is_ending() && record.staying == 0 &&
          internal::protected_until(state.policy(), record) <= state.now_ms();
 }
 
 }  // namespace
 
-std::vector<const JobRecord*> ending_jobs(const State& state) {
-  std::vector<const JobRecord*> ending;
+fairshare::Freed freed_by_ending(const State& state) {
+  fairshare::Freed freed;
   for (const auto& [id, nothing] : state.ending()) {
-    ending.push_back(state.jobs().find(id));
+    const JobRecord* record = state.jobs().find(id);
+    if (record->is_ending()) {
+      freed.add(state, *record);
+    } else if (const auto leaving = internal::leaving_of(*record)) {
+      freed.add(state, record->request(), *leaving);
+    }
   }
-  return ending;
+  return freed;
 }
 
 std::int64_t lost_work(const State& state, const JobRecord& victim) {
@@ -72,6 +77,9 @@ Ground::Ground(State& state) : state_(state), version_(state.plan_version()), ma
     if (record->is_ending()) {
       map_.release(record->granted->placement);
       freed_.add(state, *record);
+    } else if (const auto leaving = internal::leaving_of(*record)) {
+      map_.release(leaving->placement);
+      freed_.add(state, record->request(), *leaving);
     } else if (may_be_stopped(state, *record)) {
       stoppable_.push_back({.record = record,
                             .leaf = *state.tree().find(record->request().queue),

@@ -18,8 +18,8 @@ struct Candidate {
   std::int64_t cost = 0;                               ///< cost_of_stop(), or another that whoever asks reckons with.
 };
 
-/// Jobs that hold cards but are ending: as good as gone.
-std::vector<const internal::JobRecord*> ending_jobs(const internal::State& state);
+/// What jobs give back that are ending, and live gangs that give up tasks: as good as gone.
+fairshare::Freed freed_by_ending(const internal::State& state);
 
 /// What plans rest on, the same for all who wait until somebody starts or stops: what is free once the jobs that are
 /// ending are gone and every claim is met, and who may be stopped at all. Borrows the state. Cost: O(live jobs).

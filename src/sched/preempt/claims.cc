@@ -63,9 +63,8 @@ bool can_be_kept(const State& state, const JobRecord& job) {
       return false;
     }
   }
-  fairshare::Freed freed;
+  fairshare::Freed freed = freed_by_ending(state);
   freed.add_claim(state, job);
-  for (const JobRecord* ending : ending_jobs(state)) freed.add(state, *ending);
   const auto tasks = static_cast<std::int64_t>(placement.tasks.size());
   const std::int64_t each = job.claim->milli_cards / tasks;
   return fairshare::room_for(state, job.request(), placement.chip, {.each = each, .most = tasks, .freed = &freed})
@@ -94,6 +93,10 @@ void carry_out(internal::DecisionLog& log, const JobRecord& job, const Plan& pla
   for (const Plan::Victim& entry : plan.victims) {
     const JobRecord victim = *state.jobs().find(entry.job);
     std::string detail = stop_detail(state, preemptor, victim);
+    if (entry.stays > 0) {
+      log.emit(Shrink{.attempt = victim.attempt_id(), .kept = entry.stays, .reason = std::move(detail)});
+      continue;
+    }
     if (entry.goes_on.has_value()) {
       const std::string sizes =
           fmt::format("{} of {} tasks", entry.goes_on->tasks.size(), victim.granted->placement.tasks.size());
@@ -130,12 +133,10 @@ void enforce_limit(internal::DecisionLog& log, const std::string& queue) {
   const std::uint32_t index = *state.tree().find(queue);
   const fairshare::Standing standing(state);
   std::vector<const JobRecord*> below;
-  fairshare::Freed freed;
+  fairshare::Freed freed = freed_by_ending(state);
   for (const auto& [id, nothing] : state.live()) {
     const JobRecord* record = state.jobs().find(id);
-    if (record->is_ending()) {
-      freed.add(state, *record);
-    } else if (state.tree().is_at_or_above(index, *state.tree().find(record->request().queue))) {
+    if (!record->is_ending() && state.tree().is_at_or_above(index, *state.tree().find(record->request().queue))) {
       below.push_back(record);
     }
   }
@@ -156,19 +157,28 @@ void enforce_limit(internal::DecisionLog& log, const std::string& queue) {
   const auto is_above = [&](const JobRecord* record) {
     return record->granted->milli_cards > 0 && (excess({}) > 0 || excess(record->granted->placement.chip) > 0);
   };
+  // What leaves a live gang counts as free already.
+  const auto add = [&](const JobRecord* record) {
+    freed.add(state, *record);
+    if (const auto leaving = internal::leaving_of(*record)) freed.remove(state, record->request(), *leaving);
+  };
+  const auto remove = [&](const JobRecord* record) {
+    freed.remove(state, *record);
+    if (const auto leaving = internal::leaving_of(*record)) freed.add(state, record->request(), *leaving);
+  };
   std::vector<const JobRecord*> victims;
   for (const JobRecord* record : below) {
     if (is_above(record)) {
-      freed.add(state, *record);
+      add(record);
       victims.push_back(record);
     }
   }
   // A large one that came late may make small ones before it needless.
   std::vector<model::AttemptId> stopped;
   for (const JobRecord* record : victims) {
-    freed.remove(state, *record);
+    remove(record);
     if (is_above(record)) {
-      freed.add(state, *record);
+      add(record);
       stopped.push_back(record->attempt_id());
     }
   }

@@ -199,16 +199,51 @@ class Search {
   std::int64_t missing_ = 0;  ///< Milli-cards of the chip that must come free at least.
 };
 
+// Of a live gang the least of its last tasks that suffices beside what `trial` has taken already; what it would give up
+// otherwise if that is not enough. Fitting is monotone in what is free, so by halving.
+std::shared_ptr<const internal::Granted> least_part(Trial& trial, const place::GangNeed& need,
+                                                    const Candidate& candidate) {
+  const std::vector<std::uint32_t> sizes = elastic::smaller_sizes(*candidate.record);
+  std::shared_ptr<const internal::Granted> best = candidate.part;
+  std::size_t first = 0;
+  for (std::size_t last = sizes.size(); first < last;) {
+    const std::size_t middle = first + (last - first) / 2;
+    Candidate tried = candidate;
+    tried.part = elastic::part_beyond(*candidate.record, sizes[middle]);
+    trial.take(tried);
+    const bool fits = trial.fits(need);
+    trial.put_back(tried);
+    if (fits) {
+      best = tried.part;
+      first = middle + 1;
+    } else {
+      last = middle;
+    }
+  }
+  return best;
+}
+
 Plan make_plan(const State& state, Trial& trial, const place::GangNeed& need, const std::vector<Candidate>& candidates,
                const Choice& choice) {
   Plan plan = {.cost = choice.cost};
+  std::vector<Candidate> chosen;
   for (const std::size_t i : choice.members) {
-    plan.victims.push_back({.job = candidates[i].record->id()});
-    plan.lost_card_ms += lost_work(state, *candidates[i].record);
+    chosen.push_back(candidates[i]);
     trial.take(candidates[i]);
   }
+  for (Candidate& victim : chosen) {
+    if (victim.record->is_resizable_live()) {
+      trial.put_back(victim);
+      victim.part = least_part(trial, need, victim);
+      trial.take(victim);
+    }
+    const bool goes_on_live =
+        victim.part->milli_cards < victim.record->granted->milli_cards && victim.record->is_resizable_live();
+    plan.lost_card_ms += goes_on_live ? 0 : lost_work(state, *victim.record);
+    plan.victims.push_back({.job = victim.record->id()});
+  }
   plan.placement = trial.place(need)->placement;
-  for (const std::size_t i : choice.members) trial.put_back(candidates[i]);
+  for (const Candidate& victim : chosen) trial.put_back(victim);
   std::sort(plan.victims.begin(), plan.victims.end(),
             [](const Plan::Victim& a, const Plan::Victim& b) { return a.job < b.job; });
   return plan;
@@ -247,10 +282,26 @@ std::vector<Candidate> with_spare(const std::vector<Candidate>& candidates) {
   std::vector<Candidate> spare;
   for (const Candidate& candidate : candidates) {
     if (auto part = elastic::spare_of(*candidate.record)) {
-      spare.push_back({.record = candidate.record, .part = std::move(part), .cost = candidate.cost});
+      // A live gang loses nothing by it.
+      const std::int64_t cost = candidate.record->is_resizable_live() ? 0 : candidate.cost;
+      spare.push_back({.record = candidate.record, .part = std::move(part), .cost = cost});
     }
   }
   return spare;
+}
+
+// The same jobs, but live gangs only as far as they can spare something; empty: there is none of that kind.
+std::vector<Candidate> with_live_spare(const std::vector<Candidate>& candidates) {
+  std::vector<Candidate> mixed = candidates;
+  bool has_any = false;
+  for (Candidate& candidate : mixed) {
+    auto part = candidate.record->is_resizable_live() ? elastic::spare_of(*candidate.record) : nullptr;
+    if (part == nullptr) continue;
+    has_any = true;
+    candidate.part = std::move(part);
+    candidate.cost = 0;
+  }
+  return has_any ? mixed : std::vector<Candidate>{};
 }
 
 // Whoever can goes on with what the plan leaves of it.
@@ -272,7 +323,11 @@ void keep_parts(State& state, const JobRecord& job, Ground& ground, Plan& plan) 
   freed.remove(state, job.request(), *internal::make_granted(plan.placement, {}));
   for (Plan::Victim& victim : plan.victims) {
     const JobRecord& record = *state.jobs().find(victim.job);
-    if (!elastic::is_near_promised(state, record.granted->placement)) {
+    // A live gang is where it is already, so it delays nobody by going on.
+    if (record.is_resizable_live()) {
+      victim.stays = elastic::keep_first(state, record, map, freed).value_or(0);
+    }
+    if (victim.stays == 0 && !elastic::is_near_promised(state, record.granted->placement)) {
       victim.goes_on = elastic::keep_part(state, record, map, freed);
     }
   }
@@ -305,6 +360,9 @@ std::optional<Plan> cheapest_plan(State& state, const JobRecord& job, Ground& gr
       look(std::move(spare), gentle);
     }
     if (!gentle.has_value()) {
+      if (std::vector<Candidate> mixed = with_live_spare(candidates); !mixed.empty()) {
+        look(std::move(mixed), best);
+      }
       look(std::move(candidates), best);
     }
   }

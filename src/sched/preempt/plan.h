@@ -16,6 +16,7 @@ struct Plan {
   struct Victim {
     model::JobId job = {};
     std::optional<model::Placement> goes_on = {};  ///< With fewer tasks, as soon as it has stopped.
+    std::uint32_t stays = 0;                       ///< Live: its first tasks, which are not stopped; else 0.
   };
   std::vector<Victim> victims = {};  ///< In id order; empty if jobs that are ending already leave enough.
   model::Placement placement = {};
@@ -24,9 +25,9 @@ struct Plan {
 };
 
 /// The cheapest plan for a waiting job that does not fit now: least work lost, then fewest jobs. Whole gangs only, but
-/// first it is tried whether elastic ones can spare enough; a victim that can goes on with what the job does not need.
-/// Every victim is needed: without any one of them the job would not start. nullopt: nothing that it is entitled to
-/// helps.
+/// first it is tried whether elastic ones can spare enough, then whether live ones can beside others that stop; a
+/// victim that can goes on with what the job does not need. Every victim is needed: without any one of them the job
+/// would not start. nullopt: nothing that it is entitled to helps.
 ///
 /// It may stop jobs of lower priority of its own queue, and, while its gang fits what its queue (or one above) is
 /// guaranteed, jobs elsewhere that are borrowed against it; all preemptible, past their minimum run time, and not

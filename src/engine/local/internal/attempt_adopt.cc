@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -16,6 +17,36 @@ constexpr std::size_t kMaxEvents = std::size_t{16} << 20;
 
 }  // namespace
 
+namespace {
+
+/// Takes out what became of tasks whose ranks, from `first` on, others were given since.
+void erase_former(std::vector<AttemptEvent>& events, std::uint32_t first) {
+  std::erase_if(events, [&](const AttemptEvent& former) {
+    return (former.kind == Kind::kTaskEnded && former.ended.task.rank >= first) || former.kind == Kind::kShrinkWanted ||
+           former.kind == Kind::kShrunk || (former.kind == Kind::kExtended && former.tasks > first);
+  });
+}
+
+/// Without what became of former tasks: the server has that, else it had given their ranks to nobody. So it is also
+/// where it awaits tasks of which nothing has been heard here.
+std::vector<AttemptEvent> without_former_tasks(const std::vector<AttemptEvent>& all, const AttemptLaunch& launch) {
+  std::vector<AttemptEvent> events;
+  for (const AttemptEvent& event : all) {
+    if (event.kind == Kind::kExtendWanted) erase_former(events, event.tasks);
+    events.push_back(event);
+  }
+  const auto awaited =
+      std::find_if(launch.tasks.begin(), launch.tasks.end(), [](const TaskLaunch& task) { return task.is_awaited; });
+  if (awaited != launch.tasks.end() && std::any_of(events.begin(), events.end(), [&](const AttemptEvent& event) {
+        return event.kind == Kind::kShrunk && event.tasks <= awaited->rank;
+      })) {
+    erase_former(events, awaited->rank);
+  }
+  return events;
+}
+
+}  // namespace
+
 void AttemptRunner::adopt() {
   post([this] { adopt_now(); });
 }
@@ -30,6 +61,14 @@ void AttemptRunner::replay(const std::vector<AttemptEvent>& events) {
       case Kind::kStarted:
       case Kind::kReleaseWanted:
       case Kind::kStopWanted:
+      case Kind::kExtendWanted:
+      case Kind::kShrinkWanted:
+        break;
+      case Kind::kExtended:
+        context_.deliver(event.time_ms, TasksAdded{.attempt = launch_.id, .tasks = event.tasks});
+        break;
+      case Kind::kShrunk:
+        context_.deliver(event.time_ms, TasksRemoved{.attempt = launch_.id, .kept = event.tasks});
         break;
       case Kind::kImageReady:
         context_.deliver(event.time_ms, ImageReady{launch_.id});
@@ -61,7 +100,7 @@ void AttemptRunner::adopt_now() {
     fail_all(model::ExitClass::kInfrastructure, kNeverRan, "lost while the server was down");
     return;
   }
-  const std::vector<AttemptEvent> events = parse_events(launch_.id, *text);
+  const std::vector<AttemptEvent> events = without_former_tasks(parse_events(launch_.id, *text), launch_);
   bool is_created = false;
   bool is_gone = false;
   for (const AttemptEvent& event : events) {
@@ -86,15 +125,17 @@ void AttemptRunner::adopt_now() {
   }
   phase_ = is_released_ ? Phase::kReleased : is_created ? Phase::kCreated : Phase::kPreparing;
   replay(events);
+  adopt_resizes(events);
   if (!is_created) {
     fail_all(stop_ ? model::ExitClass::kCancelled : model::ExitClass::kInfrastructure, kNeverRan,
              "lost while the server was down: its containers were not complete");
     finish_if_over();
     return;
   }
-  for (Task& task : tasks_) {
-    if (!task.has_ended) {
-      adopt_task(task);
+  // By number: the end of the last one that was told to leave takes it out.
+  for (std::size_t rank = 0; rank < tasks_.size(); ++rank) {
+    if (!tasks_[rank].has_ended) {
+      adopt_task(tasks_[rank]);
     }
   }
   finish_if_over();
@@ -104,9 +145,52 @@ void AttemptRunner::adopt_now() {
   if (phase_ != Phase::kGone && stop_) {
     // The signals may or may not have been sent before the crash; once more does no harm, never does.
     if (phase_ == Phase::kReleased && stop_->deadline_ms > context_.clock.now_ms()) {
-      send_stop_signals({SIGTERM});
+      send_stop_signals({SIGTERM}, 0);
     }
-    kill_at(phase_ == Phase::kReleased ? stop_->deadline_ms : 0);
+    kill_at(phase_ == Phase::kReleased ? stop_->deadline_ms : 0, *stop_, 0);
+  } else if (phase_ == Phase::kReleased && shrink_) {
+    if (shrink_->stop.deadline_ms > context_.clock.now_ms()) {
+      send_stop_signals({SIGTERM}, shrink_->kept);
+    }
+    kill_at(shrink_->stop.deadline_ms, shrink_->stop, shrink_->kept);
+    finish_shrink();
+  }
+}
+
+/// How far the tasks have come that were added or told to leave. What was not made before the server went down is made
+/// when it asks again.
+void AttemptRunner::adopt_resizes(const std::vector<AttemptEvent>& events) {
+  std::uint32_t running = 0;
+  for (const AttemptEvent& event : events) {
+    if (event.kind == Kind::kExtended) {
+      running = event.tasks;
+    } else if (event.kind == Kind::kShrinkWanted) {
+      shrink_ = Shrink{.kept = event.tasks, .stop = {.deadline_ms = event.deadline_ms}};
+    } else if (event.kind == Kind::kShrunk) {
+      shrink_.reset();
+      running = std::min(running, event.tasks);
+      forget_from(event.tasks);
+    }
+  }
+  for (std::uint32_t rank = 0; rank < tasks_.size(); ++rank) {
+    if (launch_.tasks[rank].is_awaited && rank >= running && !tasks_[rank].has_ended) {
+      kill_strays(rank);
+      clean_up_from(rank);
+      for (std::size_t i = rank; i < tasks_.size(); ++i) remove_half_made(tasks_[i].id);
+      forget_from(rank);
+    }
+  }
+}
+
+/// A runtime that was killed leaves files of its own behind. Former tasks' logs stay.
+void AttemptRunner::remove_half_made(model::TaskId task) {
+  const std::string dir = context_.paths.task(task);
+  const auto entries = os::list_dir(dir);
+  for (const os::DirEntry& entry : entries ? *entries : std::vector<os::DirEntry>()) {
+    if (entry.name.starts_with("task.log")) continue;
+    if (const auto removed = os::remove_tree(os::join_path(dir, entry.name)); !removed) {
+      LOG(kWarning, "task_not_cleaned_up", {{"task", task.to_string()}, {"error", removed.error().to_string()}});
+    }
   }
 }
 
@@ -122,7 +206,10 @@ void AttemptRunner::adopt_task(Task& task) {
       task.init_pid = static_cast<pid_t>(*pid);
     }
   }
-  task.is_created = true;
+  {
+    const std::lock_guard lock(mutex_);
+    task.is_created = true;
+  }
   // What was written while nobody watched.
   watch_task(task);
   read_reports(task);

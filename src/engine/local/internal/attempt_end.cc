@@ -46,6 +46,9 @@ bool has_exit_mark(const std::string& path) {
 }  // namespace
 
 void AttemptRunner::send_when_ready(std::uint32_t rank, int number, int tries) {
+  if (rank >= tasks_.size()) {
+    return;
+  }
   Task& task = tasks_[rank];
   if (task.has_ended || !task.init.is_valid()) {
     return;
@@ -70,7 +73,7 @@ void AttemptRunner::take_exit(Task& task) {
     return;
   }
   end_task(task, classify_exit(task.id, {.code = static_cast<std::int32_t>(*code),
-                                         .was_stopped = stop_.has_value(),
+                                         .was_stopped = is_told_to_end(task),
                                          .oom_kills = cgroup(task).oom_kills(),
                                          .has_exit_mark = has_exit_mark(context_.paths.exit_mark(task.id)),
                                          .memory_limit = launch_.tasks[task.id.rank].memory}));
@@ -91,7 +94,7 @@ void AttemptRunner::take_lost_monitor(Task& task) {
     os::wait_readable(task.init.get(), kDeathTimeout);
   }
   end_task(task, {.task = task.id,
-                  .exit_class = stop_ ? model::ExitClass::kCancelled : model::ExitClass::kInfrastructure,
+                  .exit_class = is_told_to_end(task) ? model::ExitClass::kCancelled : model::ExitClass::kInfrastructure,
                   .exit_code = 128 + SIGKILL,
                   .detail = "its monitor (conmon) ended without telling the exit code; the container was killed"});
 }
@@ -126,13 +129,15 @@ void AttemptRunner::end_task(Task& task, TaskEnded ended) {
     callback(code);
   }
   finish_if_over();
+  finish_shrink();
 }
 
 void AttemptRunner::fail_all(model::ExitClass exit_class, int exit_code, const std::string& detail) {
   kill_strays();
-  for (Task& task : tasks_) {
-    if (!task.has_ended) {
-      end_task(task, {.task = task.id, .exit_class = exit_class, .exit_code = exit_code, .detail = detail});
+  for (std::size_t rank = 0; rank < tasks_.size(); ++rank) {
+    if (!tasks_[rank].has_ended) {
+      end_task(tasks_[rank],
+               {.task = tasks_[rank].id, .exit_class = exit_class, .exit_code = exit_code, .detail = detail});
     }
   }
 }
@@ -143,8 +148,8 @@ void AttemptRunner::finish_if_over() {
     return;
   }
   phase_ = Phase::kGone;
-  if (stop_ && stop_->timer != 0) {
-    context_.reactor->cancel(stop_->timer);
+  for (const Reactor::TimerId timer : {stop_ ? stop_->timer : 0, shrink_ ? shrink_->stop.timer : 0}) {
+    if (timer != 0) context_.reactor->cancel(timer);
   }
   clean_up();
   is_gone_ = true;
@@ -152,11 +157,18 @@ void AttemptRunner::finish_if_over() {
 }
 
 void AttemptRunner::clean_up() {
-  for (Task& task : tasks_) {
-    unwatch_task(task);
+  clean_up_from(0);
+  Cgroup(context_.cgroups, context_.paths.cgroup(launch_.id)).remove();
+  context_.ports->release(launch_.id);
+}
+
+void AttemptRunner::clean_up_from(std::uint32_t first) {
+  for (std::size_t rank = first; rank < tasks_.size(); ++rank) {
+    unwatch_task(tasks_[rank]);
   }
-  context_.runtime->remove(containers());
-  for (Task& task : tasks_) {
+  context_.runtime->remove(containers(first));
+  for (std::size_t rank = first; rank < tasks_.size(); ++rank) {
+    Task& task = tasks_[rank];
     const auto removed = remove_bundle(context_, task.id);
     if (!removed) {
       LOG(kWarning, "task_not_cleaned_up", {{"task", task.id.to_string()}, {"error", removed.error().to_string()}});
@@ -164,13 +176,11 @@ void AttemptRunner::clean_up() {
     const std::lock_guard lock(mutex_);
     task.init.reset();
   }
-  Cgroup(context_.cgroups, context_.paths.cgroup(launch_.id)).remove();
-  context_.ports->release(launch_.id);
 }
 
-void AttemptRunner::kill_strays() {
+void AttemptRunner::kill_strays(std::uint32_t first) {
   for (Task& task : tasks_) {
-    if (task.has_ended) {
+    if (task.has_ended || task.id.rank < first) {
       continue;
     }
     const std::string container = context_.paths.container(task.id);

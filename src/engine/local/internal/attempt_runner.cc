@@ -66,7 +66,7 @@ void AttemptRunner::on_image(Result<PreparedRootfs> rootfs) {
     return;
   }
   record({.kind = Kind::kImageReady});
-  const auto created = create_containers(*rootfs);
+  const auto created = create_containers(*rootfs, 0);
   if (!created) {
     LOG(kWarning, "attempt_create_failed",
         {{"attempt", launch_.id.to_string()}, {"error", created.error().to_string()}});
@@ -78,9 +78,14 @@ void AttemptRunner::on_image(Result<PreparedRootfs> rootfs) {
   try_release();
 }
 
-Result<void> AttemptRunner::create_containers(const PreparedRootfs& rootfs) {
+Result<void> AttemptRunner::create_containers(const PreparedRootfs& rootfs, std::uint32_t first) {
+  std::vector<Task*> wanted;
+  for (std::size_t rank = first; rank < tasks_.size(); ++rank) {
+    if (!tasks_[rank].has_ended && !tasks_[rank].is_created) wanted.push_back(&tasks_[rank]);
+  }
   std::vector<ConmonStart> starts;
-  for (Task& task : tasks_) {
+  for (Task* wanted_task : wanted) {
+    Task& task = *wanted_task;
     TRY(make_bundle(context_, launch_, launch_.tasks[task.id.rank], rootfs));
     TRY_ASSIGN(ConmonStart started, spawn_conmon({.conmon = context_.conmon,
                                                   .runtime = context_.runtime->program(),
@@ -96,8 +101,9 @@ Result<void> AttemptRunner::create_containers(const PreparedRootfs& rootfs) {
   }
   // The runtimes work side by side; every answer is waited for, so that a failure leaves none behind.
   Result<void> outcome;
-  for (Task& task : tasks_) {
-    const auto pid = wait_created(starts[task.id.rank]);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    Task& task = *wanted[i];
+    const auto pid = wait_created(starts[i]);
     if (!pid) {
       outcome = with_context("task " + std::to_string(task.id.rank), pid.error());
       continue;
@@ -116,8 +122,8 @@ Result<void> AttemptRunner::create_containers(const PreparedRootfs& rootfs) {
     }
   }
   TRY(outcome);
-  for (Task& task : tasks_) {
-    watch_task(task);
+  for (Task* task : wanted) {
+    watch_task(*task);
   }
   return {};
 }
@@ -133,7 +139,9 @@ void AttemptRunner::watch_task(Task& task) {
     const auto added = context_.reactor->add(fd, EPOLLIN, [weak, rank, fd](std::uint32_t) {
       if (const auto self = weak.lock()) {
         self->context_.reactor->remove(fd);
-        self->post([raw = self.get(), rank] { raw->take_lost_monitor(raw->tasks_[rank]); });
+        self->post([raw = self.get(), rank] {
+          if (rank < raw->tasks_.size()) raw->take_lost_monitor(raw->tasks_[rank]);
+        });
       }
     });
     if (!added) {
@@ -149,7 +157,9 @@ void AttemptRunner::watch_task(Task& task) {
     self->context_.reactor->after(kReportDelay, [weak, rank, pending] {
       pending->store(false);
       if (const auto again = weak.lock()) {
-        again->post([raw = again.get(), rank] { raw->read_reports(raw->tasks_[rank]); });
+        again->post([raw = again.get(), rank] {
+          if (rank < raw->tasks_.size()) raw->read_reports(raw->tasks_[rank]);
+        });
       }
     });
   });
@@ -189,7 +199,7 @@ void AttemptRunner::try_release() {
   for (std::size_t rank = 0; rank < results.size(); ++rank) {
     // A task whose container was killed at the barrier has its own exit to tell.
     if (!results[rank] && !os::file_exists(context_.paths.exit_file(tasks_[rank].id)) && !tasks_[rank].has_ended) {
-      kill_all();
+      kill_from(0);
       fail_all(model::ExitClass::kInfrastructure, kNeverRan,
                "task " + std::to_string(rank) + " could not be started: " + results[rank].error().to_string());
       return;
@@ -211,7 +221,7 @@ void AttemptRunner::begin_stop(std::int64_t grace_ms, int signal_first) {
   const TimeMs deadline_ms = context_.clock.now_ms() + std::max<std::int64_t>(0, grace_ms);
   if (stop_) {
     if (deadline_ms < stop_->deadline_ms) {
-      kill_at(deadline_ms);
+      kill_at(deadline_ms, *stop_, 0);
     }
     return;
   }
@@ -220,6 +230,9 @@ void AttemptRunner::begin_stop(std::int64_t grace_ms, int signal_first) {
   if (phase_ == Phase::kPreparing) {
     fail_all(model::ExitClass::kCancelled, 128 + SIGTERM, "stopped before it started");
     return;
+  }
+  if (phase_ == Phase::kReleased) {
+    end_unmade(0, model::ExitClass::kCancelled, 128 + SIGTERM, "stopped before it started");
   }
   if (phase_ == Phase::kReleased && grace_ms > 0) {
     std::vector<int> numbers;
@@ -230,16 +243,16 @@ void AttemptRunner::begin_stop(std::int64_t grace_ms, int signal_first) {
     if (launch_.has_terminal) {
       numbers.push_back(SIGHUP);  // an interactive shell ignores SIGTERM
     }
-    send_stop_signals(std::move(numbers));
-    kill_at(deadline_ms);
-  } else {
-    kill_at(0);
+    send_stop_signals(numbers, 0);
+    kill_at(deadline_ms, *stop_, 0);
+  } else if (phase_ != Phase::kGone) {
+    kill_at(0, *stop_, 0);
   }
 }
 
-void AttemptRunner::send_stop_signals(std::vector<int> numbers) {
+void AttemptRunner::send_stop_signals(const std::vector<int>& numbers, std::uint32_t first) {
   for (Task& task : tasks_) {
-    if (task.has_ended) {
+    if (task.has_ended || task.id.rank < first) {
       continue;
     }
     (void)cgroup(task).thaw();
@@ -249,27 +262,27 @@ void AttemptRunner::send_stop_signals(std::vector<int> numbers) {
   }
 }
 
-void AttemptRunner::kill_at(TimeMs deadline_ms) {
-  if (stop_->timer != 0) {
-    context_.reactor->cancel(stop_->timer);
-    stop_->timer = 0;
+void AttemptRunner::kill_at(TimeMs deadline_ms, Stop& stop, std::uint32_t first) {
+  if (stop.timer != 0) {
+    context_.reactor->cancel(stop.timer);
+    stop.timer = 0;
   }
-  stop_->deadline_ms = deadline_ms;
+  stop.deadline_ms = deadline_ms;
   const std::int64_t left = deadline_ms - context_.clock.now_ms();
   if (left <= 0) {
-    kill_all();
+    kill_from(first);
     return;
   }
-  stop_->timer = context_.reactor->after(std::chrono::milliseconds(left), [weak = weak_from_this()] {
+  stop.timer = context_.reactor->after(std::chrono::milliseconds(left), [weak = weak_from_this(), first] {
     if (const auto self = weak.lock()) {
-      self->post([raw = self.get()] { raw->kill_all(); });
+      self->post([raw = self.get(), first] { raw->kill_from(first); });
     }
   });
 }
 
-void AttemptRunner::kill_all() {
+void AttemptRunner::kill_from(std::uint32_t first) {
   for (Task& task : tasks_) {
-    if (!task.has_ended && task.init.is_valid()) {
+    if (!task.has_ended && task.id.rank >= first && task.init.is_valid()) {
       (void)os::signal_pidfd(task.init.get(), SIGKILL);
       (void)cgroup(task).thaw();  // a frozen process of cgroup v1 does not die
     }
@@ -286,11 +299,16 @@ Result<void> AttemptRunner::signal(std::uint32_t rank, int number) {
 }
 
 Result<void> AttemptRunner::freeze(bool is_frozen) {
-  for (const Task& task : tasks_) {
-    if (!check_running(task.id.rank)) {
+  std::vector<model::TaskId> ids;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const Task& task : tasks_) ids.push_back(task.id);
+  }
+  for (const model::TaskId id : ids) {
+    if (!check_running(id.rank)) {
       continue;
     }
-    Cgroup group = cgroup(task);
+    Cgroup group(context_.cgroups, context_.paths.cgroup(id));
     TRY(is_frozen ? group.freeze() : group.thaw());
   }
   return {};
@@ -298,10 +316,10 @@ Result<void> AttemptRunner::freeze(bool is_frozen) {
 
 Result<void> AttemptRunner::check_running(std::uint32_t rank) const {
   const std::string name = model::TaskId{launch_.id, rank}.to_string();
+  const std::lock_guard lock(mutex_);
   if (rank >= tasks_.size()) {
     return make_error(ErrorCode::kFailedPrecondition, "there is no task " + name);
   }
-  const std::lock_guard lock(mutex_);
   if (tasks_[rank].has_ended) {
     return make_error(ErrorCode::kFailedPrecondition, "task " + name + " has ended");
   }
@@ -315,20 +333,19 @@ void AttemptRunner::when_ended(std::uint32_t rank, std::function<void(int)> call
   int code = 0;
   {
     const std::lock_guard lock(mutex_);
-    Task& task = tasks_.at(rank);
-    if (!task.has_ended) {
-      task.on_end.push_back(std::move(callback));
+    if (rank < tasks_.size() && !tasks_[rank].has_ended) {
+      tasks_[rank].on_end.push_back(std::move(callback));
       return;
     }
-    code = task.exit_code;
+    code = rank < tasks_.size() ? tasks_[rank].exit_code : 128 + SIGTERM;
   }
   callback(code);
 }
 
-std::vector<std::string> AttemptRunner::containers() const {
+std::vector<std::string> AttemptRunner::containers(std::uint32_t first) const {
   std::vector<std::string> names;
   for (const Task& task : tasks_) {
-    names.push_back(context_.paths.container(task.id));
+    if (task.id.rank >= first) names.push_back(context_.paths.container(task.id));
   }
   return names;
 }

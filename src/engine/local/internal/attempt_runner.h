@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -34,6 +35,9 @@ class AttemptRunner : public std::enable_shared_from_this<AttemptRunner> {
   Result<void> start();
   void release();
   void stop(std::int64_t grace_ms, int signal_first);
+  /// More tasks, beside those that run; and the end of the last ones. See Engine.
+  void extend(Extension extension);
+  void shrink(const Reduction& reduction);
   Result<void> signal(std::uint32_t rank, int number);
   Result<void> freeze(bool is_frozen);
   /// Goes on from what is on disk, delivering its facts again.
@@ -45,14 +49,18 @@ class AttemptRunner : public std::enable_shared_from_this<AttemptRunner> {
   void on_exit_file(std::uint32_t rank);
   void rotate_logs();
 
-  const AttemptLaunch& launch() const { return launch_; }
+  bool has_terminal() const { return launch_.has_terminal; }
+  std::vector<SecretFile> secrets_of(std::uint32_t rank) const {
+    const std::lock_guard lock(mutex_);
+    return rank < tasks_.size() ? launch_.tasks[rank].secrets : std::vector<SecretFile>();
+  }
   bool is_gone() const { return is_gone_; }
   /// kFailedPrecondition if user code does not run (yet, or any more).
   Result<void> check_running(std::uint32_t rank) const;
   /// The container's first process; 0 when it is not known.
   pid_t init_pid(std::uint32_t rank) const {
     const std::lock_guard lock(mutex_);
-    return tasks_.at(rank).init_pid;
+    return rank < tasks_.size() ? tasks_[rank].init_pid : 0;
   }
   /// Calls back when the task has ended, with its exit code; at once if it has. For attached terminals.
   void when_ended(std::uint32_t rank, std::function<void(int)> callback);
@@ -75,20 +83,26 @@ class AttemptRunner : public std::enable_shared_from_this<AttemptRunner> {
     TimeMs deadline_ms = 0;
     Reactor::TimerId timer = 0;
   };
+  struct Shrink {
+    std::uint32_t kept = 0;
+    Stop stop = {};
+  };
 
   void post(std::function<void()> work);
 
   // On the strand.
   void on_image(Result<PreparedRootfs> rootfs);
-  Result<void> create_containers(const PreparedRootfs& rootfs);
+  /// Of the tasks from `first` on that have none and have not ended.
+  Result<void> create_containers(const PreparedRootfs& rootfs, std::uint32_t first);
   void watch_task(Task& task);
   void unwatch_task(Task& task);
   void try_release();
   void begin_stop(std::int64_t grace_ms, int signal_first);
-  void send_stop_signals(std::vector<int> numbers);
+  void send_stop_signals(const std::vector<int>& numbers, std::uint32_t first);
   void send_when_ready(std::uint32_t rank, int number, int tries);
-  void kill_all();
-  void kill_at(TimeMs deadline_ms);
+  void kill_from(std::uint32_t first);
+  void kill_at(TimeMs deadline_ms, Stop& stop, std::uint32_t first);
+  bool is_told_to_end(const Task& task) const { return stop_ || (shrink_ && task.id.rank >= shrink_->kept); }
   void take_exit(Task& task);
   void take_lost_monitor(Task& task);
   void read_reports(Task& task);
@@ -96,31 +110,49 @@ class AttemptRunner : public std::enable_shared_from_this<AttemptRunner> {
   void fail_all(model::ExitClass exit_class, int exit_code, const std::string& detail);
   void finish_if_over();
   void clean_up();
+  void clean_up_from(std::uint32_t first);
   void record(AttemptEvent event);
-  void kill_strays();
+  void kill_strays(std::uint32_t first = 0);
+
+  // Tasks that come and go (attempt_resize.cc).
+  void begin_extend(Extension extension);
+  void finish_extend(Result<PreparedRootfs> rootfs, std::uint32_t first);
+  Result<void> run_added(const PreparedRootfs& rootfs, std::uint32_t first);
+  void end_unmade(std::uint32_t first, model::ExitClass exit_class, int exit_code, const std::string& detail);
+  void begin_shrink(const Reduction& reduction);
+  void finish_shrink();
+  void forget_from(std::uint32_t first);
+  void write_files();
 
   // Adoption (attempt_adopt.cc).
   void adopt_now();
   void replay(const std::vector<AttemptEvent>& events);
   void adopt_task(Task& task);
+  void adopt_resizes(const std::vector<AttemptEvent>& events);
+  void remove_half_made(model::TaskId task);
   void finish_release();
 
-  std::vector<std::string> containers() const;
+  /// Of the tasks from `first` on.
+  std::vector<std::string> containers(std::uint32_t first = 0) const;
   Cgroup cgroup(const Task& task) const { return {context_.cgroups, context_.paths.cgroup(task.id)}; }
 
   EngineContext& context_;
-  const AttemptLaunch launch_;
+  /// Its tasks change with `tasks_`.
+  AttemptLaunch launch_;
   std::shared_ptr<Strand> strand_;
   std::atomic<bool> is_gone_ = false;
   std::atomic<bool> is_released_ = false;
 
-  // Only the strand writes; `mutex_` guards what other threads read: Task::has_ended, exit_code, init, on_end.
+  // Only the strand writes; `mutex_` guards what other threads read: the tasks' number, Task::has_ended, exit_code,
+  // init, on_end.
   mutable std::mutex mutex_;
   std::vector<Task> tasks_;
   Phase phase_ = Phase::kNew;
   bool is_release_wanted_ = false;
   bool is_silent_ = false;  ///< destroy(): no facts.
   std::optional<Stop> stop_;
+  std::optional<Shrink> shrink_;
+  std::map<std::string, std::string> files_;  ///< Of the last change of its tasks: who belongs to it.
 };
 
 }  // namespace busbar::engine

@@ -12,8 +12,9 @@ namespace {
 
 using Kind = AttemptEvent::Kind;
 
-constexpr std::array<const char*, 8> kNames{"started",       "image_ready", "gang_created", "release_wanted",
-                                            "gang_released", "stop_wanted", "task_ended",   "gone"};
+constexpr std::array<const char*, 12> kNames{"started",       "image_ready", "gang_created",  "release_wanted",
+                                             "gang_released", "stop_wanted", "task_ended",    "gone",
+                                             "extend_wanted", "extended",    "shrink_wanted", "shrunk"};
 
 std::optional<Kind> kind_of(std::string_view name) {
   for (std::size_t i = 0; i < kNames.size(); ++i) {
@@ -42,8 +43,11 @@ std::optional<model::AttemptId> parse_attempt_id(std::string_view text) {
 
 std::string to_line(const AttemptEvent& event) {
   Json json = Json::object({{"time", event.time_ms}, {"event", kNames.at(static_cast<std::size_t>(event.kind))}});
-  if (event.kind == Kind::kStopWanted) {
+  if (event.kind == Kind::kStopWanted || event.kind == Kind::kShrinkWanted) {
     json.set("deadline", event.deadline_ms);
+  }
+  if (event.kind >= Kind::kExtendWanted) {
+    json.set("tasks", event.tasks);
   }
   if (event.kind == Kind::kTaskEnded) {
     json.set("rank", event.ended.task.rank);
@@ -70,7 +74,10 @@ std::vector<AttemptEvent> parse_events(model::AttemptId id, std::string_view tex
     if (!kind) {
       continue;
     }
-    AttemptEvent event{.kind = *kind, .time_ms = (*json)["time"].as_int(), .deadline_ms = (*json)["deadline"].as_int()};
+    AttemptEvent event{.kind = *kind,
+                       .time_ms = (*json)["time"].as_int(),
+                       .deadline_ms = (*json)["deadline"].as_int(),
+                       .tasks = static_cast<std::uint32_t>((*json)["tasks"].as_int())};
     if (*kind == Kind::kTaskEnded) {
       event.ended = {
           .task = {id, static_cast<std::uint32_t>((*json)["rank"].as_int())},

@@ -86,12 +86,18 @@ struct AttemptEvent {
     kGangReleased,
     kStopWanted,
     kTaskEnded,
-    kGone
+    kGone,
+    kExtendWanted,
+    kExtended,
+    kShrinkWanted,
+    kShrunk
   };
   Kind kind = Kind::kStarted;
   TimeMs time_ms = 0;
-  std::int64_t deadline_ms = 0;  ///< kStopWanted: when to kill.
-  TaskEnded ended = {};          ///< kTaskEnded.
+  std::int64_t deadline_ms = 0;  ///< kStopWanted, kShrinkWanted: when to kill.
+  /// kExtendWanted: the first of the new ones; kExtended: how many run now; kShrinkWanted, kShrunk: how many go on.
+  std::uint32_t tasks = 0;
+  TaskEnded ended = {};  ///< kTaskEnded.
 };
 
 std::string to_line(const AttemptEvent& event);

@@ -80,6 +80,10 @@ Result<void> make_link(const std::string& target, const std::string& path) {
   return {};
 }
 
+bool has_gang(const AttemptLaunch& launch) {
+  return launch.tasks.size() > 1 || launch.is_live;
+}
+
 Result<void> make_task_files(const EngineContext& context, model::TaskId id, const TaskLaunch& task, Owner owner) {
   const std::string dir = context.paths.task_files(id);
   TRY(make_dir(dir, 0755, owner));
@@ -115,7 +119,15 @@ Result<void> make_hosts_file(const std::string& upper, const TaskLaunch& task, c
   if (const auto host = os::read_file("/etc/hosts", kMaxSmallFile); host && rootfs.rootfs.is_host) {
     text = *host + (host->ends_with('\n') ? "" : "\n");
   }
-  text += "127.0.0.1 " + task.hostname + "\n";
+  if (task.peers.empty()) {
+    text += "127.0.0.1 " + task.hostname + "\n";
+  } else {
+    // Its own name first: it is what the address is called by whoever asks, and each task of a gang must have another.
+    text = "127.0.0.1 " + task.hostname + "\n" + text;
+    for (const std::string& peer : task.peers) {
+      if (peer != task.hostname) text += "127.0.0.1 " + peer + "\n";
+    }
+  }
   TRY(make_dir(upper + "/etc", 0755));
   TRY(write_new(upper + "/etc/hosts", text, 0644, {}));
   if (const auto resolv = os::read_file("/etc/resolv.conf", kMaxSmallFile); resolv && !rootfs.rootfs.is_host) {
@@ -133,7 +145,7 @@ Result<Json> task_config(const EngineContext& context, const AttemptLaunch& laun
                     .task = task,
                     .rootfs = rootfs.rootfs,
                     .task_dir = context.paths.task_files(id),
-                    .gang_dir = launch.tasks.size() > 1 ? context.paths.gang(launch.id) : std::string(),
+                    .gang_dir = has_gang(launch) ? context.paths.gang(launch.id) : std::string(),
                     .secrets_dir = task.secrets.empty() ? std::string() : context.paths.secrets(id),
                     .helper_dir = context.options.helper_dir,
                     .has_python = context.has_python,
@@ -171,11 +183,13 @@ Result<void> make_bundle(const EngineContext& context, const AttemptLaunch& laun
   if (!context.is_rootless) {
     TRY(copy_attributes(rootfs.lower_dirs.back(), dir + "/upper"));
   }
-  if (launch.tasks.size() > 1) {
+  if (has_gang(launch)) {
     // Any user of any of the gang's images binds its socket here.
     TRY(make_dir(context.paths.gang(launch.id), 0777));
     // Names callers may wait for; see call_task in rsh/busbar_rsh.c.
-    TRY(write_new(context.paths.gang(launch.id) + "/" + task.hostname, "", 0666, owner));
+    const std::string socket = context.paths.gang(launch.id) + "/" + task.hostname;
+    TRY(os::remove_tree(socket));  // Of a former task of this rank.
+    TRY(write_new(socket, "", 0666, owner));
   }
   TRY(make_task_files(context, id, task, owner));
   TRY(make_secrets(context, id, task, owner));

@@ -168,7 +168,7 @@ Result<std::unique_ptr<TerminalSession>> open_exec(EngineContext& context, Attem
   }
   TRY_ASSIGN(const std::string text, os::read_file(context.paths.task(request.task) + "/config.json", kMaxConfig));
   TRY_ASSIGN(const Json config, parse_json(text));
-  const std::vector<SecretFile>& secrets = runner.launch().tasks.at(request.task.rank).secrets;
+  const std::vector<SecretFile>& secrets = runner.secrets_of(request.task.rank);
   TRY_ASSIGN(const std::int64_t init_pid, read_number_file(context.paths.task(request.task) + "/init.pid"));
   const auto files = std::make_shared<ExecFiles>(scratch_name(context));
   TRY(os::write_file_atomic(files->process, make_exec_process(config, secrets, request).dump(), 0600,
@@ -187,7 +187,7 @@ Result<std::unique_ptr<TerminalSession>> open_exec(EngineContext& context, Attem
 Result<std::unique_ptr<TerminalSession>> open_attach(EngineContext& context, AttemptRunner& runner, model::TaskId task,
                                                      TerminalSession::Callbacks callbacks) {
   TRY(runner.check_running(task.rank));
-  if (!runner.launch().has_terminal) {
+  if (!runner.has_terminal()) {
     return make_error(ErrorCode::kFailedPrecondition,
                       "task " + task.to_string() + " has no terminal; use exec, or start the job with type: dev");
   }
