@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,18 @@ class BinaryWriter {
       *at++ = static_cast<char>((value & 0x7f) | 0x80);
     }
     *at++ = static_cast<char>(value);
+    size_ = static_cast<std::size_t>(at - begin_);
+  }
+  /// Each as by varint().
+  void varints(std::span<const std::uint16_t> values) {
+    constexpr std::size_t kMost = 3;  // Bytes of one.
+    char* at = room_for(kMost * values.size());
+    for (std::uint16_t value : values) {
+      for (; value >= 0x80; value = static_cast<std::uint16_t>(value >> 7)) {
+        *at++ = static_cast<char>((value & 0x7f) | 0x80);
+      }
+      *at++ = static_cast<char>(value);
+    }
     size_ = static_cast<std::size_t>(at - begin_);
   }
   /// Signed varint.

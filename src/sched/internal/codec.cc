@@ -59,9 +59,7 @@ void encode_task(BinaryWriter& out, const model::TaskPlacement& task) {
   out.varint(task.rank);
   out.varint(task.node.value);
   out.varint(task.cards.size());
-  for (const std::uint16_t card : task.cards) {
-    out.varint(card);
-  }
+  out.varints(task.cards);
   out.zigzag(task.per_card.value);
   out.zigzag(task.cpus.value);
   out.zigzag(task.memory.value);

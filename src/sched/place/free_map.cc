@@ -26,13 +26,26 @@ void count_card(GroupSlot& group, const CardSlot& card, int sign) {
   }
 }
 
-// What most claims are made of: a card that nobody uses is taken whole, or one is given back.
-void take_whole(GroupSlot& group, CardSlot& card, bool is_taken) {
-  card.used = static_cast<std::uint16_t>(is_taken ? kWholeCard : 0);
-  if (card.is_healthy) {
-    group.free_whole = static_cast<std::uint16_t>(group.free_whole + (is_taken ? -1 : 1));
-    group.free_mask ^= group.total <= kMaskCards ? CardMask{1} << card.ordinal : 0;
+// What most claims are made of: cards of one chip that nobody uses are taken whole, or such are given back. Counts them
+// into the group in one go; how many of the first cards it was, what follows is of another kind.
+std::size_t take_whole(GroupSlot& group, CardSlot* slots, std::span<const std::uint16_t> cards, bool is_taken) {
+  const auto before = static_cast<std::uint16_t>(is_taken ? 0 : kWholeCard);
+  const auto after = static_cast<std::uint16_t>(is_taken ? kWholeCard : 0);
+  CardMask mask = 0;
+  int healthy = 0;
+  std::size_t count = 0;
+  for (; count < cards.size(); ++count) {
+    CardSlot& card = slots[cards[count]];
+    if (card.chip != group.chip || card.used != before) {
+      break;
+    }
+    card.used = after;
+    healthy += card.is_healthy ? 1 : 0;
+    mask |= CardMask{card.is_healthy ? 1U : 0U} << (card.ordinal % kMaskCards);
   }
+  group.free_whole = static_cast<std::uint16_t>(group.free_whole + (is_taken ? -healthy : healthy));
+  group.free_mask ^= group.total <= kMaskCards ? mask : 0;
+  return count;
 }
 
 // The first group is that of no chip: it has no cards to count.
@@ -344,16 +357,19 @@ void FreeMap::change_cards(Block& block, const NodeSlot& slot, std::span<const s
   CardSlot* slots = block.cards.data() + slot.first_card;
   GroupSlot* const groups = block.groups.data() + slot.first_group;
   GroupSlot* group = groups;
-  for (const std::uint16_t card_index : cards) {
-    CardSlot& card = slots[card_index];
+  while (!cards.empty()) {
+    CardSlot& card = slots[cards.front()];
     if (group->chip != card.chip) {
       count_together(block, slot, *group);
       for (group = groups; group->chip != card.chip;) ++group;
     }
-    if ((milli == kWholeCard && card.used == 0) || (milli == -kWholeCard && card.used == kWholeCard)) {
-      take_whole(*group, card, milli > 0);
+    if (milli == kWholeCard || milli == -kWholeCard) {
+      const std::size_t done = take_whole(*group, slots, cards, milli > 0);
+      CHECK(done > 0, "card over-allocated");
+      cards = cards.subspan(done);
       continue;
     }
+    cards = cards.subspan(1);
     count_card(*group, card, -1);
     card.used = static_cast<std::uint16_t>(card.used + milli);
     CHECK(card.used <= kWholeCard, "card over-allocated");
