@@ -87,7 +87,9 @@ TEST_F(LiveGangTest, CardMillisecondsAddUpThoughTheCardsChange) {
   EXPECT_EQ(had % 2000, 0);
   const TimeMs grown_ms = done.ended_ms - had / 2000;
   EXPECT_GE(grown_ms, placed_ms);
-  for (const store::EventRow& event : *store_->events(gang_, 0, 100)) {
+  const auto events = store_->events(gang_, 0, 100);
+  ASSERT_TRUE(events);
+  for (const store::EventRow& event : *events) {
     if (event.kind == "grown") {
       EXPECT_LE(grown_ms, event.time_ms);
     } else if (event.kind == "placed") {
