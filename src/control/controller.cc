@@ -228,10 +228,18 @@ void Controller::extend(const ExtendOrder& order) {
 
 void Controller::shrink(const ShrinkOrder& order) {
   const model::AttemptId attempt = order.start.attempt;
-  const auto reduction = dependencies_.launches.shrink(order, ledger_);
-  const auto done = reduction ? dependencies_.engine.shrink(*reduction) : tl::unexpected(reduction.error());
+  auto reduction = dependencies_.launches.shrink(order, ledger_);
+  if (!reduction) {
+    // Their cards are promised, so they go all the same; only the others are not told of it.
+    LOG(kWarning, "members_not_told", {{"attempt", attempt.to_string()}, {"error", reduction.error().to_string()}});
+    reduction = engine::Reduction{.attempt = attempt,
+                                  .kept = static_cast<std::uint32_t>(order.start.placement.tasks.size()),
+                                  .grace_ms = order.grace_ms,
+                                  .signal_first = order.signal_first};
+  }
+  const auto done = dependencies_.engine.shrink(*reduction);
   if (done) return;
-  // As of a stop: whoever the engine does not know tells nothing any more.
+  // As of a stop: the engine refuses only whoever it does not know, of whom nobody tells anything any more.
   LOG(kWarning, "shrink_refused", {{"attempt", attempt.to_string()}, {"error", done.error().to_string()}});
   post_fact({.time_ms = dependencies_.clock.now_ms(), .body = engine::AttemptGone{attempt}});
 }

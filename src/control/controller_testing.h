@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -42,10 +43,13 @@ class NoSecretsBuilder final : public LaunchBuilder {
     return extension;
   }
   Result<engine::Reduction> shrink(const ShrinkOrder& order, const Ledger&) override {
+    if (knows_no_members) return make_error(ErrorCode::kInternal, "a node is not known");
     return engine::Reduction{.attempt = order.start.attempt,
                              .kept = static_cast<std::uint32_t>(order.start.placement.tasks.size()),
                              .grace_ms = order.grace_ms};
   }
+
+  std::atomic<bool> knows_no_members = false;  ///< Of a gang that gives up tasks.
 };
 
 /// Lets a test wait for a state instead of looking again and again.

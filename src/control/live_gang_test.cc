@@ -74,6 +74,17 @@ TEST_F(LiveGangTest, GrowsAndShrinksWithinOneAttempt) {
   listener_->wait(gang_, JobState::kSucceeded);
 }
 
+TEST_F(LiveGangTest, TasksThatMustGoDoSoEvenIfTheOthersCannotBeTold) {
+  end_holder();
+  wait_tasks(3);
+  builder_.knows_no_members = true;
+  const auto other = submit(urgent());
+  ASSERT_TRUE(other);
+  listener_->wait(other->jobs.front().id, JobState::kRunning);
+  EXPECT_EQ(wait_tasks(2).attempt, 1U);
+  EXPECT_EQ(machine_->present().size(), 2U) << "the gang runs on, and its cards are not given twice";
+}
+
 TEST_F(LiveGangTest, CardMillisecondsAddUpThoughTheCardsChange) {
   end_holder();
   wait_tasks(3);

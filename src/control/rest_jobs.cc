@@ -256,7 +256,8 @@ api::WhyAnswer answer_of(model::JobId id, const sched::Why& why) {
 
 // As `when`: trials of changes take tens of milliseconds where thousands wait.
 void Rest::why_job(const CallPtr& call) {
-  const bool wants_changes = call->request.query_value("changes").value_or("true") != "false";
+  const std::string changes = call->request.query_value("changes").value_or("true");
+  const bool wants_changes = changes != "false" && changes != "0";
   ask_job(call, [this, call, wants_changes](const Ledger& ledger, model::JobId id) {
     if (!ledger.core().find_job(id)) {
       const auto why = ledger.why_over(id);

@@ -20,7 +20,7 @@ constexpr std::size_t kExitMarkSize = 16;
 
 Result<HostDevice> find_device(const chip::DeviceNode& wanted) {
   const std::string host_path = wanted.host_path.empty() ? wanted.path : wanted.host_path;
-  struct stat info{};
+  struct stat info = {};
   if (::stat(host_path.c_str(), &info) != 0) {
     return os::errno_failure("the card's device " + host_path + " is missing");
   }
