@@ -113,8 +113,10 @@ class MovingPolicy : public PackPolicy {
     }
     const PackNode before = packer_.node(node);
     packer_.update_node(node, [&](PackNode& state) { give_back(state, shape_of(pod.shape), pod); });
-    const Choice choice = {.node = node, .card = fitting_card(node, shape)};
-    const std::vector<std::uint16_t> cards = cards_taken(packer_.node(node), shape_of(shape), choice.card);
+    const PackShape& coming = shape_of(shape);
+    const Choice choice = {.node = node,
+                           .card = coming.is_fraction() ? tightest_card(packer_.node(node), coming) : std::uint16_t{0}};
+    const std::vector<std::uint16_t> cards = cards_taken(packer_.node(node), coming, choice.card);
     packer_.place(shapes_[shape], choice);
     const auto elsewhere = packer_.choose(shapes_[pod.shape]);
     if (!elsewhere.has_value() || elsewhere->node == node) {
@@ -125,16 +127,6 @@ class MovingPolicy : public PackPolicy {
     put(pod.shape, *elsewhere);
     last_.push_back({.shape = pod.shape, .from = node, .cards = pod.cards, .to = *elsewhere});
     return choice;
-  }
-
-  // Of a fraction: the fullest card that it fits on.
-  std::uint16_t fitting_card(std::size_t node, std::size_t shape) const {
-    const std::vector<std::uint16_t>& cards = packer_.node(node).cards;
-    std::size_t best = cards.size();
-    for (std::size_t i = 0; shape_of(shape).is_fraction() && i < cards.size(); ++i) {
-      if (cards[i] >= shape_of(shape).milli && (best == cards.size() || cards[i] < cards[best])) best = i;
-    }
-    return static_cast<std::uint16_t>(best == cards.size() ? 0 : best);
   }
 
   Packer packer_;

@@ -34,17 +34,6 @@ std::int64_t free_milli(const PackNode& node) {
   return sum;
 }
 
-/// The card with the least left that fits, the lowest index of equal ones.
-std::uint16_t tightest_card(const PackNode& node, const PackShape& shape) {
-  std::size_t best = node.cards.size();
-  for (std::size_t i = 0; i < node.cards.size(); ++i) {
-    if (node.cards[i] >= shape.milli && (best == node.cards.size() || node.cards[i] < node.cards[best])) {
-      best = i;
-    }
-  }
-  return static_cast<std::uint16_t>(best);
-}
-
 /// A node's score for a shape that fits; the board takes the lowest, so published scores are negated.
 class Scorer {
  public:
@@ -274,6 +263,16 @@ std::unique_ptr<Scorer> make_scorer(std::string_view name, const PackWorld& worl
 }
 
 }  // namespace
+
+std::uint16_t tightest_card(const PackNode& node, const PackShape& shape) {
+  std::size_t best = node.cards.size();
+  for (std::size_t i = 0; i < node.cards.size(); ++i) {
+    if (node.cards[i] >= shape.milli && (best == node.cards.size() || node.cards[i] < node.cards[best])) {
+      best = i;
+    }
+  }
+  return static_cast<std::uint16_t>(best);
+}
 
 std::span<const std::string_view> pack_policy_names() {
   static constexpr std::array<std::string_view, 8> kNames = {"busbar",      "busbar-online", "busbar-moves", "core",

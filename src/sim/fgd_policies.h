@@ -31,6 +31,9 @@ class PackPolicy {
   virtual std::span<const Move> moves() const { return {}; }
 };
 
+/// The card of the node with the least left that a fraction fits on, the lowest index of equal ones. It must fit.
+std::uint16_t tightest_card(const sched::place::PackNode& node, const sched::place::PackShape& shape);
+
 /// What a policy is made of. Borrowed only while it is made.
 struct PackWorld {
   std::span<const sched::place::PackNode> nodes;

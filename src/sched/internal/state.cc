@@ -2,10 +2,7 @@
 
 #include <algorithm>
 
-#include "base/binary.h"
 #include "base/check.h"
-#include "base/hash.h"
-#include "sched/internal/codec.h"
 #include "sched/internal/submission.h"
 #include "sched/place/free_part.h"
 #include "sched/place/placer.h"
@@ -453,54 +450,6 @@ void State::count_in_group(model::JobId group, int sign) {
   } else {
     group_running_.put(group, running);
   }
-}
-
-std::uint64_t State::scalar_hash() const {
-  BinaryWriter out;
-  encode(out, policy_);
-  out.zigzag(now_ms_);
-  out.varint(finished_count_);
-  out.zigzag(moves_.hour);
-  out.varint(moves_.count);
-  return stable_hash64(out.bytes());
-}
-
-std::uint64_t State::hash() const {
-  return mix64(hash_sum_ + scalar_hash() + experience_.hash() + habits_.hash());
-}
-
-std::uint64_t State::recompute_hash() const {
-  std::uint64_t sum = 0;
-  for (const auto& [id, entry] : nodes_) {
-    sum += hash_node(*entry.node);
-  }
-  for (const auto& [name, entry] : queues_) {
-    sum += hash_queue(entry.queue, entry.account.history);
-  }
-  for (const auto& [name, entry] : reservations_) {
-    sum += hash_reservation(*entry.reservation);
-  }
-  for (const auto& [queue, times] : run_times_) {
-    sum += hash_run_times(queue, times);
-  }
-  for (const auto& [id, record] : jobs_) {
-    JobRecord fresh = record;
-    fresh.submitted = make_submitted(record.request());
-    if (record.granted) {
-      fresh.granted = make_granted(record.granted->placement, record.granted->reason);
-    }
-    if (record.claim) {
-      fresh.claim = make_granted(record.claim->placement, record.claim->reason);
-    }
-    if (record.kept) {
-      fresh.kept = make_kept(record.kept->granted.placement, record.kept->until_ms, record.kept->gang_tasks);
-    }
-    sum += hash_job(fresh);
-  }
-  for (const auto& [id, outcome] : outcomes_) {
-    sum += hash_outcome(id, outcome);
-  }
-  return mix64(sum + scalar_hash() + experience_.recompute_hash() + habits_.recompute_hash());
 }
 
 }  // namespace busbar::sched::internal
